@@ -178,6 +178,19 @@ def _extra_octets(second: int) -> int:
     return 0 if code < 126 else 2 if code == 126 else 8
 
 
+# UTF-8, checked as it comes (RFC 6455 section 8.1; RFC 3629 section 4)
+
+
+def _check_utf8(text: bytes, final: bool) -> tuple[int, bool]:
+    """Return where the last whole character ends, and whether the rest may be the next one."""
+    try:
+        end = utf_8_decode(text, "strict", final)[1]
+    except UnicodeDecodeError as error:
+        return error.start, False
+    # CPython notices half of a surrogate pair only at its third octet.
+    return end, not b"\xed\xa0" <= text[end : end + 2] <= b"\xed\xbf"
+
+
 # The values made for every message
 
 
@@ -737,16 +750,15 @@ class BaseConnection:
         return self._assembled_message()
 
     def _check_text(self, piece: bytes) -> bool:
-        """Check the next bytes of a text as they come (RFC 6455 section 8.1)."""
+        """Check the next bytes of a text. False if the connection has failed over them."""
         assert self._message is not None
-        piece = self._tail + piece
-        try:
-            decoded = utf_8_decode(piece, "strict", False)[1]
-        except UnicodeDecodeError as error:
-            position = len(self._message) - len(piece) + error.start
-            self._fail(faults.message_not_utf8(piece[error.start], position))
+        text = self._tail + piece
+        end, sound = _check_utf8(text, False)
+        if not sound:
+            position = len(self._message) - len(text) + end
+            self._fail(faults.message_not_utf8(text[end], position))
             return False
-        self._tail = piece[decoded:]
+        self._tail = text[end:]
         return True
 
     def _whole_message(self, opcode: int, payload: bytes) -> Any:
@@ -863,11 +875,10 @@ class BaseConnection:
             except TypeError:
                 raise faults.not_text(text) from None
         checked = tail + payload
-        try:
-            decoded = utf_8_decode(checked, "strict", final)[1]
-        except UnicodeDecodeError as error:
-            raise faults.text_not_utf8(checked[error.start]) from None
-        return payload, checked[decoded:]
+        end, sound = _check_utf8(checked, final)
+        if not sound:
+            raise faults.text_not_utf8(checked[end])
+        return payload, checked[end:]
 
     def _send_data(self, opcode: int, payload: bytes, final: bool) -> None:
         """Queue a data frame (RFC 6455 section 5.2)."""

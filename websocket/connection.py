@@ -258,7 +258,9 @@ class Connection(BaseConnection, Generic[OptionsT]):
 
     def _fail(self, error: WebSocketError) -> None:
         """Fail the connection (RFC 6455 section 7.1.7): the one path for every kind of failure."""
-        self._push_event(Failed(error))
+        # The frames of a traceback would keep the connection, and those above it, alive in a cycle.
+        error.__context__ = None
+        self._push_event(Failed(error.with_traceback(None)))
         established = self._state in (ConnectionState.CONNECTED, ConnectionState.CLOSING)
         code = error.close_code
         if established and self._close_sent is None and code != CloseCode.ABNORMAL_CLOSURE:
@@ -269,6 +271,7 @@ class Connection(BaseConnection, Generic[OptionsT]):
     def _finish(self) -> None:
         """It is over."""
         self._discard_input()
+        self._eof = False
         self._outstanding_pings = None
         for timer_id in _CLEARING_ORDER:
             self._clear_timer(timer_id)
@@ -435,5 +438,5 @@ def _parse_close(payload: bytes) -> Close:
         raise RemoteProtocolError(f"Close frame with the code {code}, which must not be sent")
     try:
         return Close(code, payload[2:].decode())
-    except UnicodeDecodeError as error:
-        raise InvalidUtf8(f"close reason {payload[2:]!r} is not UTF-8") from error
+    except UnicodeDecodeError:
+        raise InvalidUtf8(f"close reason {payload[2:]!r} is not UTF-8") from None
