@@ -837,10 +837,7 @@ class BaseConnection:
                 text is not encodable or, together with what was sent before, not UTF-8.
             TypeError: if `data` is of another type.
         """
-        if self._state is not CONNECTED:
-            raise faults.not_connected("send_continuation", self._state)
-        if self._outgoing == CONTINUATION:
-            raise faults.nothing_to_continue()
+        self._check_continuable("send_continuation")
         payload, tail = (
             self._text_payload(data, self._outgoing_tail, final)
             if self._outgoing == TEXT
@@ -856,6 +853,12 @@ class BaseConnection:
             raise faults.not_connected(call, self._state)
         if self._outgoing != CONTINUATION:
             raise faults.message_unfinished(call)
+
+    def _check_continuable(self, call: str) -> None:
+        if self._state is not CONNECTED:
+            raise faults.not_connected(call, self._state)
+        if self._outgoing == CONTINUATION:
+            raise faults.nothing_to_continue()
 
     def _text_payload(self, text: Any, tail: bytes, final: bool) -> tuple[bytes, bytes]:
         """Return the UTF-8 of a text, and what of its end is not a whole character.

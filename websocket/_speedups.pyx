@@ -491,7 +491,7 @@ cdef class BaseFrameDecoder:
     @cython.critical_section
     def clear(self):
         """Forget all bytes that are not decoded yet."""
-        self._buffer.clear()
+        del self._buffer[:]
         self._position = 0
 
     @property
@@ -685,25 +685,29 @@ cdef class BaseConnection:
             LocalProtocolError: if a client has not called `connect` yet, or after `feed_eof`.
             TypeError: if `data` is not bytes-like or `now` is not a number.
         """
+        self._feed(data, now)
+
+    cdef int _feed(self, object data, object now) except -1:
         cdef bytes chunk = _as_bytes(data)
         if now is not None and type(now) is not float:
             now = check_timestamp(now)
         if self._state is not CONNECTED and not self._admit():
-            return
+            return 0
         if self._eof:
             raise faults.data_after_eof()
         if PyBytes_GET_SIZE(chunk) == 0:
-            return
+            return 0
         self._unpolled = True
         if self._chunk is None:
             self._chunk = chunk
             self._position = 0
             self._chunk_now = now
-            return
+            return 0
         if self._backlog is None:
             self._backlog = _Queue()
         self._backlog.push((chunk, now))
         self._backlog_size += PyBytes_GET_SIZE(chunk)
+        return 0
 
     @property
     def recv_buffer_len(self):
@@ -1149,10 +1153,7 @@ cdef class BaseConnection:
                 text is not encodable or, together with what was sent before, not UTF-8.
             TypeError: if `data` is of another type.
         """
-        if self._state is not CONNECTED:
-            raise faults.not_connected("send_continuation", self._state)
-        if self._outgoing == CONTINUATION:
-            raise faults.nothing_to_continue()
+        self._check_continuable("send_continuation")
         if self._outgoing == TEXT:
             self._send_text(CONTINUATION, data, final)
         else:
@@ -1165,6 +1166,13 @@ cdef class BaseConnection:
             raise faults.not_connected(call, self._state)
         if self._outgoing != CONTINUATION:
             raise faults.message_unfinished(call)
+        return 0
+
+    cdef int _check_continuable(self, str call) except -1:
+        if self._state is not CONNECTED:
+            raise faults.not_connected(call, self._state)
+        if self._outgoing == CONTINUATION:
+            raise faults.nothing_to_continue()
         return 0
 
     cdef int _send_text(self, int opcode, object text, bint final) except -1:
