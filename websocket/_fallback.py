@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from . import faults
+from .checks import as_bytes
 from .errors import RemoteProtocolError
 from .randomness import RandomSource
 from .states import ConnectionState
@@ -60,15 +61,6 @@ INTEGER_MASK_SIZE = 768
 """Up to about this many bytes one long XOR beats four translations."""
 
 
-def _as_bytes(data: Any) -> bytes:
-    if type(data) is bytes:
-        return data
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise faults.not_bytes(data) from None
-
-
 # Masking (RFC 6455 section 5.3)
 
 
@@ -108,7 +100,7 @@ def apply_mask(data: Any, masking_key: bytes) -> bytes:
         ValueError: if the key has not 4 bytes.
         TypeError: if either is of another type.
     """
-    return _mask(_as_bytes(data), _check_key(masking_key))
+    return _mask(as_bytes(data), _check_key(masking_key))
 
 
 # Encoding (RFC 6455 section 5.2)
@@ -136,7 +128,7 @@ def encode_frame(first_octet: int, payload: Any, masking_key: bytes | None = Non
     """
     if not 0 <= first_octet <= 255:
         raise faults.not_an_octet(first_octet)
-    data = _as_bytes(payload)
+    data = as_bytes(payload)
     if masking_key is None:
         return _encode_head(first_octet, len(data), 0) + data
     key = _check_key(masking_key)
@@ -299,7 +291,7 @@ class BaseFrameDecoder:
         Raises:
             TypeError: if it is not bytes-like.
         """
-        piece = _as_bytes(data)
+        piece = as_bytes(data)
         # Shifting when half is consumed moves each byte at most once on average.
         if self._position > len(self._buffer) // 2:
             del self._buffer[: self._position]
@@ -465,7 +457,7 @@ class BaseConnection:
             LocalProtocolError: if a client has not called `connect` yet, or after `feed_eof`.
             TypeError: if `data` is not bytes-like or `now` is not a number.
         """
-        chunk = data if type(data) is bytes else _as_bytes(data)
+        chunk = data if type(data) is bytes else as_bytes(data)
         if now is not None and type(now) is not float:
             now = check_timestamp(now)
         if self._state is not CONNECTED and not self._admit():
@@ -554,7 +546,11 @@ class BaseConnection:
                 return self._events.popleft()
             if self._chunk is not None:
                 if self._state is CONNECTED or self._state is CLOSING:
-                    event = self._decode()
+                    try:
+                        event = self._decode()
+                    except MemoryError:
+                        self._fail(faults.out_of_memory())
+                        continue
                     if event is not None:
                         return event
                     continue
@@ -737,11 +733,7 @@ class BaseConnection:
                 piece = _mask(piece, self._key)
                 phase = size % 4
                 self._key = self._key[phase:] + self._key[:phase]
-            try:
-                self._message += piece
-            except MemoryError:
-                self._fail(faults.out_of_memory(len(self._message) + size))
-                return None
+            self._message += piece
             if self._message_opcode == TEXT and not self._check_text(piece):
                 return None
         self._opcode = NO_FRAME
@@ -821,7 +813,7 @@ class BaseConnection:
             TypeError: if `data` is not bytes-like.
         """
         self._check_sendable("send_binary")
-        self._send_data(BINARY, _as_bytes(data), final)
+        self._send_data(BINARY, as_bytes(data), final)
         if not final:
             self._outgoing = BINARY
 
@@ -841,7 +833,7 @@ class BaseConnection:
         payload, tail = (
             self._text_payload(data, self._outgoing_tail, final)
             if self._outgoing == TEXT
-            else (_as_bytes(data), b"")
+            else (as_bytes(data), b"")
         )
         self._send_data(CONTINUATION, payload, final)
         self._outgoing_tail = tail
@@ -874,7 +866,7 @@ class BaseConnection:
                 return payload, b""
         else:
             try:
-                payload = _as_bytes(text)
+                payload = as_bytes(text)
             except TypeError:
                 raise faults.not_text(text) from None
         checked = tail + payload

@@ -20,6 +20,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from . import faults
+from .checks import as_bytes
 from .states import ConnectionState
 from .timers import check_timestamp
 
@@ -81,22 +82,16 @@ cdef Py_ssize_t NO_LIMIT = PY_SSIZE_T_MAX
 cdef uint64_t HIGH_BITS = 0x8080808080808080
 
 
-cdef bytes _as_bytes(object data):
-    if type(data) is bytes:
-        return <bytes>data
-    if not PyObject_CheckBuffer(data):
-        raise faults.not_bytes(data)
-    return bytes(memoryview(data))
+cdef inline bytes _as_bytes(object data):
+    return <bytes>data if type(data) is bytes else as_bytes(data)
 
 
 cdef int _get_buffer(object data, Py_buffer* view) except -1:
     """Get at the bytes of a bytes-like object; at a copy if they lie scattered."""
-    if not PyObject_CheckBuffer(data):
-        raise faults.not_bytes(data)
     try:
         return PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
-    except BufferError:
-        return PyObject_GetBuffer(bytes(memoryview(data)), view, PyBUF_SIMPLE)
+    except (BufferError, TypeError, ValueError):
+        return PyObject_GetBuffer(as_bytes(data), view, PyBUF_SIMPLE)
 
 
 # Masking (RFC 6455 section 5.3)
@@ -213,7 +208,7 @@ cdef bytes _encode_masked(int first, const octet* payload, Py_ssize_t size, cons
     return frame
 
 
-def encode_frame(int first_octet, payload, masking_key=None):
+def encode_frame(first_octet, payload, masking_key=None):
     """Return the bytes of a frame (RFC 6455 section 5.2). Nothing is validated but the types.
 
     Args:
@@ -226,15 +221,15 @@ def encode_frame(int first_octet, payload, masking_key=None):
         TypeError: if one of them is of another type.
     """
     cdef Py_buffer view
+    cdef int first
     if not 0 <= first_octet <= 255:
         raise faults.not_an_octet(first_octet)
+    first = first_octet
     _get_buffer(payload, &view)
     try:
         if masking_key is None:
-            return _encode_unmasked(first_octet, <const octet*>view.buf, view.len)
-        return _encode_masked(
-            first_octet, <const octet*>view.buf, view.len, _check_key(masking_key)
-        )
+            return _encode_unmasked(first, <const octet*>view.buf, view.len)
+        return _encode_masked(first, <const octet*>view.buf, view.len, _check_key(masking_key))
     finally:
         PyBuffer_Release(&view)
 
@@ -790,7 +785,11 @@ cdef class BaseConnection:
                 return event
             if self._chunk is not None:
                 if self._state is CONNECTED or self._state is CLOSING:
-                    event = self._decode()
+                    try:
+                        event = self._decode()
+                    except MemoryError:
+                        self._fail(faults.out_of_memory())
+                        continue
                     if event is not None:
                         return event
                     continue
@@ -999,8 +998,7 @@ cdef class BaseConnection:
     cdef bint _append(self, Py_ssize_t size) except -1:
         """Add octets of the chunk to the message. False if the connection has failed over them."""
         cdef octet* target
-        if not self._reserve(size):
-            return False
+        self._reserve(size)
         target = <octet*>PyBytes_Data(self._message) + self._message_length
         if self._client:
             memcpy(target, self._data(), size)
@@ -1015,25 +1013,29 @@ cdef class BaseConnection:
             return False
         return True
 
-    cdef bint _reserve(self, Py_ssize_t size) except -1:
+    cdef int _reserve(self, Py_ssize_t size) except -1:
         """Make room for more of the message, never more than twice what has come."""
         cdef Py_ssize_t needed = self._message_length + size
         cdef Py_ssize_t capacity = max(2 * needed, <Py_ssize_t>SMALLEST_MESSAGE)
         if needed <= self._message_capacity:
-            return True
+            return 0
         if self._fin and <uint64_t>capacity > self._message_size:
             capacity = <Py_ssize_t>self._message_size
+        return self._resize(capacity)
+
+    cdef int _resize(self, Py_ssize_t capacity) except -1:
+        """Give the message another capacity. The octets are gone if there is no memory."""
         try:
             if self._message is NULL:
                 self._message = PyBytes_New(NULL, capacity)
             else:
                 _PyBytes_Resize(&self._message, capacity)
         except MemoryError:
-            # The old octets are gone with a failed resize, and the message with them.
-            self._fail(faults.out_of_memory(needed))
-            return False
+            self._message_length = 0
+            self._message_capacity = 0
+            raise
         self._message_capacity = capacity
-        return True
+        return 0
 
     cdef object _whole_message(
         self, int opcode, const octet* key, Py_ssize_t begin, Py_ssize_t size
@@ -1079,8 +1081,7 @@ cdef class BaseConnection:
             message = b""
         else:
             if self._message_capacity != self._message_length:
-                _PyBytes_Resize(&self._message, self._message_length)
-                self._message_capacity = self._message_length
+                self._resize(self._message_length)
             message = <bytes>self._message
         self._end_message()
         if opcode == BINARY:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isfinite
 
-__all__ = ["check_limit", "check_seconds", "check_string", "check_strings"]
+__all__ = ["as_bytes", "check_limit", "check_seconds", "check_string", "check_strings"]
+
+
+def as_bytes(data: object, name: str = "data") -> bytes:
+    """Return what a bytes-like object holds, `bytes` themselves uncopied.
+
+    Raises:
+        TypeError: if it is not bytes-like.
+    """
+    if type(data) is bytes:
+        return data
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be bytes-like, not {type(data).__name__}") from None
+    return bytes(view)
 
 
 def check_string(name: str, value: object) -> str:

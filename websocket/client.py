@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .checks import check_string
 from .connection import Connection, check_extensions
 from .errors import HandshakeError, LimitExceeded, LocalProtocolError
 from .handshake.request import HandshakeRequest
@@ -59,10 +60,15 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
 
         Raises:
             LocalProtocolError: if an extension is malformed or not supported.
+            TypeError: if an argument is of another type.
         """
         elements = check_extensions(extensions)
+        if protocol is not None:
+            check_string("protocol", protocol)
+        if options is None:
+            options = ClientConnectionOptions()
         connection = cls.__new__(cls)
-        connection._begin(options or ClientConnectionOptions(), random, ConnectionState.CONNECTING)
+        connection._begin(options, random, ConnectionState.CONNECTING)
         connection._open(protocol, elements)
         return connection
 
@@ -72,6 +78,8 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
         random: RandomSource | None,
         state: ConnectionState,
     ) -> None:
+        if not isinstance(options, ClientConnectionOptions):
+            raise TypeError(f"options must be ClientConnectionOptions, not {options!r}")
         super().__init__(options, client=True, random=random, state=state)
         self._validator = None
         self._response = None
@@ -121,8 +129,7 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
 
     def _poll_handshake(self) -> bool:
         validator = self._validator
-        if validator is None:
-            return False
+        assert validator is not None
         validator.feed(self._take_input())
         try:
             response = validator.validate()

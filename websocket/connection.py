@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from ._backend import BaseConnection
+from .checks import check_strings
 from .close_codes import CloseCode
 from .errors import (
     ConnectionLost,
@@ -263,10 +264,13 @@ class Connection(BaseConnection, Generic[OptionsT]):
         self._push_event(Failed(error.with_traceback(None)))
         established = self._state in (ConnectionState.CONNECTED, ConnectionState.CLOSING)
         code = error.close_code
-        if established and self._close_sent is None and code != CloseCode.ABNORMAL_CLOSURE:
-            # Fixed words: the text of the error may tell a stranger too much.
-            self._send_close(Close(int(code), CloseCode.describe(code)))
-        self._finish()
+        try:
+            if established and self._close_sent is None and code != CloseCode.ABNORMAL_CLOSURE:
+                # Fixed words: the text of the error may tell a stranger too much.
+                self._send_close(Close(int(code), CloseCode.describe(code)))
+        finally:
+            # A caller's random source may raise where the frame is masked.
+            self._finish()
 
     def _finish(self) -> None:
         """It is over."""
@@ -323,10 +327,12 @@ class Connection(BaseConnection, Generic[OptionsT]):
     def _keep_alive(self, now: Timestamp | None) -> None:
         # While the Pong to an earlier Ping is awaited, and will be missed, a second one would tell
         # nothing more. Without a pong_timeout the Pings still keep the path through NATs open.
-        if TimerId.PONG_TIMEOUT not in self._armed_timers:
-            self._keepalive_count += 1
-            self._ping(b"keepalive %d" % self._keepalive_count, now)
-        self._set_timer(TimerId.PING, self._options.ping_interval)
+        try:
+            if TimerId.PONG_TIMEOUT not in self._armed_timers:
+                self._keepalive_count += 1
+                self._ping(b"keepalive %d" % self._keepalive_count, now)
+        finally:
+            self._set_timer(TimerId.PING, self._options.ping_interval)
 
     def _settle_pings(self, payload: bytes, now: Timestamp | None) -> float | None:
         """Settle the oldest outstanding Ping of that payload and all before it.
@@ -362,10 +368,12 @@ class Connection(BaseConnection, Generic[OptionsT]):
         self._close_received = close
         self._discard_input()
         self._push_event(close)
-        if self._close_sent is None:
-            self._close_received_first = True
-            self._send_close(Close(CloseCode.NORMAL if close.code is None else close.code, ""))
-        self._closing_handshake_done()
+        try:
+            if self._close_sent is None:
+                self._close_received_first = True
+                self._send_close(Close(CloseCode.NORMAL if close.code is None else close.code, ""))
+        finally:
+            self._closing_handshake_done()
 
     def _closing_handshake_done(self) -> None:
         """Both Close frames are exchanged."""
@@ -411,13 +419,18 @@ def check_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
 
     Raises:
         LocalProtocolError: if one is malformed, or is permessage-deflate.
+        TypeError: if they are no strings.
     """
-    elements = tuple(extensions)
+    elements = check_strings("extensions", extensions)
     for element in elements:
         try:
             parsed = Extension.parse_strict(element)
         except ExtensionParseError as error:
             raise LocalProtocolError(f"extension {element!r} is malformed: {error}") from error
+        if len(parsed) != 1:
+            raise LocalProtocolError(
+                f"extension {element!r} is not one element but {len(parsed)}: give each by itself"
+            )
         if any(extension.name == "permessage-deflate" for extension in parsed):
             raise LocalProtocolError(f"extension {element!r} is not supported")
     return elements

@@ -27,7 +27,6 @@ __all__ = [
     "message_unfinished",
     "not_a_masking_key",
     "not_an_octet",
-    "not_bytes",
     "not_connected",
     "not_text",
     "nothing_to_continue",
@@ -103,10 +102,8 @@ def too_many_fragments(count: int, maximum: int) -> LimitExceeded:
     )
 
 
-def out_of_memory(length: int) -> RemoteProtocolError:
-    return RemoteProtocolError(
-        f"message of {length} bytes or more does not fit into memory", CloseCode.MESSAGE_TOO_BIG
-    )
+def out_of_memory() -> RemoteProtocolError:
+    return RemoteProtocolError("message does not fit into memory", CloseCode.MESSAGE_TOO_BIG)
 
 
 def message_not_utf8(octet: int, position: int) -> InvalidUtf8:
@@ -152,10 +149,6 @@ def text_not_encodable(error: UnicodeEncodeError) -> LocalProtocolError:
 
 def not_text(value: object) -> TypeError:
     return TypeError(f"text must be str or bytes-like, not {type(value).__name__}")
-
-
-def not_bytes(value: object) -> TypeError:
-    return TypeError(f"data must be bytes-like, not {type(value).__name__}")
 
 
 def not_a_masking_key(key: object) -> TypeError:

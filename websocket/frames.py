@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ._backend import BaseFrameDecoder, encode_frame
+from .checks import as_bytes
 from .errors import LocalProtocolError
 from .opcodes import Opcode
 from .values import Value, assign
@@ -26,7 +27,7 @@ def control_payload(kind: str, payload: BytesLike) -> bytes:
         LocalProtocolError: if it has more than 125 bytes.
         TypeError: if it is not bytes-like.
     """
-    data = payload if type(payload) is bytes else bytes(memoryview(payload))
+    data = as_bytes(payload, "payload")
     if len(data) > MAX_CONTROL_PAYLOAD:
         raise LocalProtocolError(
             f"{kind} payload of {len(data)} bytes is longer than {MAX_CONTROL_PAYLOAD}"
@@ -97,7 +98,7 @@ class Frame(Value):
         assign(
             self,
             opcode=Opcode(opcode),
-            payload=payload if type(payload) is bytes else bytes(memoryview(payload)),
+            payload=as_bytes(payload, "payload"),
             fin=bool(fin),
             rsv1=bool(rsv1),
             rsv2=bool(rsv2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .checks import check_string
 from .connection import Connection, check_extensions
 from .errors import (
     HandshakeError,
@@ -69,8 +70,11 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
 
         Raises:
             LocalProtocolError: if an extension is malformed or not supported.
+            TypeError: if an argument is of another type.
         """
         elements = check_extensions(extensions)
+        if protocol is not None:
+            check_string("protocol", protocol)
         connection = cls.__new__(cls)
         connection._begin(options, random, ConnectionState.CONNECTING)
         connection._open(protocol, elements)
@@ -82,7 +86,11 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
         random: RandomSource | None,
         state: ConnectionState,
     ) -> None:
-        super().__init__(options or _DEFAULT_OPTIONS, client=False, random=random, state=state)
+        if options is None:
+            options = _DEFAULT_OPTIONS
+        elif not isinstance(options, ServerConnectionOptions):
+            raise TypeError(f"options must be ServerConnectionOptions, not {options!r}")
+        super().__init__(options, client=False, random=random, state=state)
         self._validator = None
         self._request = None
 
@@ -132,6 +140,7 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
                 handshake (`request.error`), or if the response must not be sent: a subprotocol or
                 an extension that the client did not offer, a reserved or malformed header. Nothing
                 has changed then.
+            TypeError: if it is no `ServerHandshakeResponse`.
         """
         request = self._pending_request("accept_handshake")
         if request.error is not None:
@@ -139,7 +148,11 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
                 f"the request is no WebSocket handshake: {request.error}; reject_handshake() or"
                 " accept_handshake_auto() can answer it"
             ) from request.error
-        self._accept(request, ServerHandshakeResponse() if response is None else response)
+        if response is None:
+            response = ServerHandshakeResponse()
+        elif not isinstance(response, ServerHandshakeResponse):
+            raise TypeError(f"response must be a ServerHandshakeResponse, not {response!r}")
+        self._accept(request, response)
 
     def reject_handshake(
         self,
@@ -206,8 +219,7 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
         if self._request is not None:
             return self._judge_early_data()
         validator = self._validator
-        if validator is None:
-            return False
+        assert validator is not None
         validator.feed(self._take_input())
         try:
             request = validator.read()

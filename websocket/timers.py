@@ -33,4 +33,7 @@ def check_timestamp(now: object) -> Timestamp | None:
         return now
     if isinstance(now, bool) or not isinstance(now, (int, float)):
         raise TypeError(f"now must be seconds as a number or None, not {now!r}")
-    return float(now)
+    try:
+        return float(now)
+    except OverflowError:
+        raise TypeError(f"now must be seconds within the range of a float, not {now!r}") from None

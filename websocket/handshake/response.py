@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha1
 from http import HTTPStatus
 
-from ..checks import check_limit, check_strings
+from ..checks import as_bytes, check_limit, check_strings
 from ..errors import (
     ExtensionParseError,
     InvalidHandshake,
@@ -361,7 +361,7 @@ def build_refusal(
     if not isinstance(reason, str):
         raise TypeError(f"the reason must be str, not {reason!r}")
     headers = Headers(headers)
-    body = bytes(memoryview(body))
+    body = as_bytes(body, "body")
     if not 200 <= status <= 599:
         raise LocalProtocolError(f"the status must be between 200 and 599, not {status}")
     if body and status in (204, 205, 304):
