@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from websocket.checks import check_limit, check_seconds, check_string, check_strings
+from websocket.checks import as_bytes, check_limit, check_seconds, check_string, check_strings
 
 
 def test_a_limit_is_a_positive_int_or_none():
@@ -45,3 +45,13 @@ def test_several_strings_are_taken_from_any_iterable_but_a_string():
             check_strings("protocols", wrong)
     with pytest.raises(TypeError, match="each of protocols must be str, not 1"):
         check_strings("protocols", ["a", 1])
+
+
+def test_bytes_are_taken_from_any_buffer():
+    data = b"abc"
+    assert as_bytes(data) is data
+    assert as_bytes(bytearray(data)) == data
+    assert as_bytes(memoryview(b"a-b-c")[::2]) == data
+    for wrong in ("abc", 3, None):
+        with pytest.raises(TypeError, match="payload must be bytes-like, not"):
+            as_bytes(wrong, "payload")
