@@ -18,8 +18,8 @@ from ..errors import (
 from ..extensions import Extension, is_token, split_list
 from ..headers import HeaderPairs, Headers
 from ..values import HandshakeResponse, Value, assign
+from .body import BodyReader
 from .http import (
-    BodyReader,
     HeadParser,
     build_head,
     check_reserved,
