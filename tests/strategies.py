@@ -1,0 +1,504 @@
+"""Streams of bytes and programs of calls, sound and hostile, for the tests of properties.
+
+Everything here is drawn by hypothesis. Streams are made of whole frames first and spoilt
+afterwards: bytes that are wrong from the start never get past the first two octets.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from helpers import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    close_body,
+    frame,
+    head,
+    request,
+    response,
+)
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+ROLES = ("client", "server")
+TIMERS = ("OPEN_TIMEOUT", "PING", "PONG_TIMEOUT", "CLOSE_TIMEOUT")
+
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["", "a" * 125, "a" * 126, "é" * 63, "日本語" * 50, "🎉" * 40, "a" * 65536]),
+)
+PAYLOADS = st.one_of(
+    st.binary(max_size=12),
+    st.sampled_from([0, 1, 7, 8, 9, 125, 126, 127, 768, 769, 16383, 16384, 65535, 65536]).map(
+        lambda size: (bytes(range(256)) * (size // 256 + 1))[:size]
+    ),
+)
+SMALL_PAYLOADS = st.one_of(st.binary(max_size=12), st.just(b"\x00" * 125))
+CLOSE_CODES = st.one_of(
+    st.sampled_from([1000, 1001, 1007, 1014, 3000, 4999, 1004, 1005, 1006, 1015, 1016, 2999, 5000]),
+    st.integers(min_value=0, max_value=0xFFFF),
+)
+NOT_UTF8 = st.sampled_from(
+    [
+        b"\x80",
+        b"\xc0\xaf",
+        b"\xe0\x80\xaf",
+        b"\xed\xa0\x80",
+        b"\xed\xbf",
+        b"\xf4\x90\x80\x80",
+        b"\xff",
+        b"\xe2(",
+    ]
+)
+"""A lone continuation, two overlong forms, surrogates, too large, never, and cut short."""
+KEYS = st.sampled_from([b"\x37\xfa\x21\x3d", b"\x00\x00\x00\x00", b"\xff\x80\x01\x7f"])
+
+
+def edges(data: bytes, places: Sequence[int]) -> list[bytes]:
+    """Cut `data` at these places; the same place twice gives an empty piece."""
+    marks = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[start:end] for start, end in zip(marks, marks[1:])]
+
+
+def mostly(
+    common: SearchStrategy[Any], rare: SearchStrategy[Any], one_in: int
+) -> SearchStrategy[Any]:
+    """Draw from the second strategy one time in so many; `one_of` gives all the same weight."""
+    return st.integers(min_value=1, max_value=one_in).flatmap(
+        lambda number: rare if number == one_in else common
+    )
+
+
+PLACES = st.lists(st.integers(min_value=0, max_value=1 << 17), max_size=8)
+
+
+# Frames
+
+
+@st.composite
+def control_frames(draw: DrawFn, masked: bool) -> bytes:
+    return frame(
+        draw(st.sampled_from([PING, PONG])),
+        draw(SMALL_PAYLOADS),
+        key=draw(KEYS) if masked else None,
+    )
+
+
+@st.composite
+def close_frames(draw: DrawFn, masked: bool) -> bytes:
+    body = draw(
+        st.one_of(
+            st.just(b""),
+            st.builds(close_body, CLOSE_CODES, st.text(max_size=8)),
+            st.builds(close_body, st.just(1000), NOT_UTF8),
+            st.binary(max_size=1),
+        )
+    )
+    return frame(CLOSE, body, key=draw(KEYS) if masked else None)
+
+
+@st.composite
+def messages(draw: DrawFn, masked: bool) -> bytes:
+    """A message in any number of fragments, perhaps with control frames between them."""
+    opcode = draw(st.sampled_from([TEXT, BINARY]))
+    payload = draw(TEXTS).encode() if opcode == TEXT else draw(PAYLOADS)
+    pieces = edges(payload, draw(st.one_of(st.just([]), PLACES)))
+    data = b""
+    for index, piece in enumerate(pieces):
+        data += frame(
+            opcode if index == 0 else CONTINUATION,
+            piece,
+            fin=index == len(pieces) - 1,
+            key=draw(KEYS) if masked else None,
+        )
+        if len(pieces) > 1 and draw(st.booleans()):
+            data += draw(control_frames(masked))
+    return data
+
+
+@st.composite
+def odd_frames(draw: DrawFn, masked: bool) -> bytes:
+    """A frame that breaks a rule, or looks as if it did."""
+    kind = draw(st.sampled_from(["any", "length", "text", "huge"]))
+    key = draw(KEYS) if masked else None
+    if kind == "any":
+        return frame(
+            draw(st.integers(min_value=0, max_value=15)),
+            draw(PAYLOADS),
+            fin=draw(st.booleans()),
+            rsv=draw(st.integers(min_value=0, max_value=7)),
+            key=draw(st.sampled_from([key, None, b"\x01\x02\x03\x04"])),
+        )
+    if kind == "text":
+        payload = draw(TEXTS).encode() + draw(NOT_UTF8) + draw(TEXTS).encode()
+        return frame(TEXT, payload, fin=draw(st.booleans()), key=key)
+    length = draw(
+        st.sampled_from([0, 125, 126, 65535, 65536, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+        if kind == "huge"
+        else st.integers(min_value=0, max_value=200)
+    )
+    octets = 8 if kind == "huge" or draw(st.booleans()) else 2
+    opcode = draw(st.sampled_from([TEXT, BINARY, CONTINUATION, PING, CLOSE]))
+    code = (127 if octets == 8 else 126) | (0x80 if masked else 0)
+    return bytes([0x80 | opcode, code]) + length.to_bytes(octets, "big") + (key or b"")
+
+
+def streams(masked: bool) -> SearchStrategy[bytes]:
+    """Frames that a sound peer could send, up to the Close frame or not so far."""
+    unit = mostly(messages(masked), control_frames(masked), 4)
+    return st.builds(
+        lambda units, close: b"".join(units) + close,
+        st.lists(unit, max_size=5),
+        st.one_of(st.just(b""), close_frames(masked)),
+    )
+
+
+class Mutation(NamedTuple):
+    kind: str
+    place: int
+    data: bytes
+
+
+MUTATIONS = st.builds(
+    Mutation,
+    st.sampled_from(["flip", "insert", "delete", "cut", "double"]),
+    st.integers(min_value=0, max_value=1 << 17),
+    st.binary(min_size=1, max_size=4),
+)
+
+
+def mutate(data: bytes, mutations: Sequence[Mutation]) -> bytes:
+    for kind, anywhere, new in mutations:
+        place = anywhere % (len(data) + 1)
+        before, after = data[:place], data[place:]
+        if kind == "flip":
+            data = before + bytes(octet ^ new[0] for octet in after[:1]) + after[1:]
+        elif kind == "insert":
+            data = before + new + after
+        elif kind == "delete":
+            data = before + after[len(new) :]
+        elif kind == "cut":
+            data = before
+        else:
+            data = before + after[:64] + after
+    return data
+
+
+def hostile_streams(masked: bool) -> SearchStrategy[bytes]:
+    """Frames among which some are odd, spoilt; or mere bytes."""
+    unit = mostly(messages(masked), st.one_of(odd_frames(masked), close_frames(masked)), 3)
+    mixed = st.lists(unit, max_size=5).map(b"".join)
+    spoilt = st.builds(mutate, streams(masked), st.lists(MUTATIONS, min_size=1, max_size=3))
+    return st.one_of(mixed, spoilt, st.binary(max_size=24))
+
+
+def any_streams(masked: bool) -> SearchStrategy[bytes]:
+    return mostly(streams(masked), hostile_streams(masked), 2)
+
+
+# Handshakes
+
+
+_FIELDS = st.sampled_from(
+    [
+        ("Sec-WebSocket-Protocol", "chat, superchat"),
+        ("Sec-WebSocket-Protocol", "chat"),
+        ("Sec-WebSocket-Extensions", 'permessage-deflate; client_max_window_bits, x; y="z"'),
+        ("Sec-WebSocket-Extensions", "x;"),
+        ("Origin", "https://example.com"),
+        ("Cookie", "a=1; b=2"),
+        ("X-Long", "x" * 300),
+        ("Content-Length", "3"),
+        ("Transfer-Encoding", "chunked"),
+        ("Bad Name", "x"),
+    ]
+)
+
+
+@st.composite
+def requests(draw: DrawFn) -> bytes:
+    start = draw(
+        st.sampled_from(
+            [
+                "GET /chat HTTP/1.1",
+                "GET http://server.example.com/ HTTP/1.1",
+                "POST /chat HTTP/1.1",
+                "GET / HTTP/1.0",
+            ]
+        )
+    )
+    changes: dict[str, str | None] = draw(
+        st.sampled_from(
+            [
+                {},
+                {"Sec-WebSocket-Version": "8"},
+                {"Sec-WebSocket-Key": "short"},
+                {"Host": None},
+                {"Upgrade": "h2c"},
+            ]
+        )
+    )
+    return request(start, changes, draw(st.lists(_FIELDS, max_size=2)))
+
+
+@st.composite
+def responses(draw: DrawFn) -> bytes:
+    interim = draw(st.sampled_from([b"", head("HTTP/1.1 103 Early Hints", [("Link", "</x>")])]))
+    kind = draw(st.sampled_from(["101", "changed", "refusal"]))
+    if kind == "refusal":
+        start = draw(
+            st.sampled_from(
+                ["HTTP/1.1 404 Not Found", "HTTP/1.1 503", "HTTP/1.0 200 OK", "HTTP/1.1 304 x"]
+            )
+        )
+        framing, body = draw(
+            st.sampled_from(
+                [
+                    ([("Content-Length", "5")], b"hello"),
+                    ([("Content-Length", "0")], b""),
+                    ([("Content-Length", "9")], b"hello"),
+                    ([("Transfer-Encoding", "chunked")], b"3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+                    ([("Transfer-Encoding", "chunked")], b"3\r\nhello"),
+                    ([], b"hello" * 10),
+                ]
+            )
+        )
+        return interim + head(start, framing) + body
+    changes: dict[str, str | None] = draw(
+        st.sampled_from([{"Upgrade": None}, {"Connection": "close"}, {"Sec-WebSocket-Accept": "x"}])
+    )
+    extra = draw(st.lists(_FIELDS, max_size=2))
+    return interim + response(changes=changes if kind == "changed" else None, extra=extra)
+
+
+def handshakes(role: str) -> SearchStrategy[bytes]:
+    """What the peer of a side opens with: mostly sound, else wrong or spoilt."""
+    sound = request() if role == "server" else response()
+    varied = requests() if role == "server" else responses()
+    spoilt = st.builds(mutate, varied, st.lists(MUTATIONS, min_size=1, max_size=2))
+    return mostly(st.just(sound), st.one_of(varied, spoilt), 2)
+
+
+# Options
+
+
+_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "max_frame_size": (None, 5, 126, 1 << 70),
+    "max_message_size": (None, 5, 126, 65536),
+    "max_fragments": (None, 1, 2),
+    "max_handshake_size": (None, 100, 260),
+    "auto_pong": (False,),
+    "ping_interval": (None, 1),
+    "pong_timeout": (None,),
+    "close_timeout": (None,),
+    "open_timeout": (None,),
+    "protocols": (("superchat", "chat"),),
+    "headers": ((("X-A", "b"),), (("Upgrade", "h2c"),)),
+}
+_ONE_SIDED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "client": {"max_response_body": (3, None)},
+    "server": {"origins": (("https://example.com",), (None,), ())},
+}
+
+
+def options(role: str) -> SearchStrategy[dict[str, Any]]:
+    """Keyword arguments for the options of a side: one or two that are not the default, if any."""
+    choices = [
+        (name, value)
+        for name, values in {**_OPTIONS, **_ONE_SIDED[role]}.items()
+        for value in values
+    ]
+    return st.lists(st.sampled_from(choices), max_size=2).map(dict)
+
+
+# Programs: what an application does with a connection
+
+
+class Step(NamedTuple):
+    """One call. Arguments that differ from copy to copy of the package stand for themselves."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    final: bool | None = None
+
+
+class Timer(NamedTuple):
+    """Stands for a `TimerId`."""
+
+    name: str
+
+
+class Response(NamedTuple):
+    """Stands for a `ServerHandshakeResponse`."""
+
+    fields: dict[str, Any]
+
+
+class OddBytes(bytes):
+    """Not exactly `bytes`."""
+
+
+class OddStr(str):
+    """Not exactly `str`."""
+
+    __slots__ = ()
+
+
+def _wrapped(data: bytes) -> SearchStrategy[Any]:
+    """The same bytes, or twice as many, in other clothes."""
+    wrappers: list[Callable[[bytes], Any]] = [
+        bytes,
+        bytearray,
+        memoryview,
+        OddBytes,
+        lambda data: memoryview(bytes(2 * len(data)))[::2],
+        lambda data: array("H", data + data),
+    ]
+    return st.sampled_from(wrappers).map(lambda wrap: wrap(data))
+
+
+def _clothed(piece: bytes) -> SearchStrategy[Any]:
+    """Exactly these bytes, in other clothes."""
+    return st.sampled_from([bytes, bytes, bytearray, memoryview, OddBytes]).map(
+        lambda wrap: wrap(piece)
+    )
+
+
+_NOT_BYTES = st.sampled_from([None, 7, "text", [1, 2]])
+_NOW = mostly(st.sampled_from([None, 1.5, 2]), st.sampled_from([True, "soon"]), 6)
+_DATA = mostly(PAYLOADS.flatmap(_wrapped), _NOT_BYTES, 8)
+_TEXT = mostly(
+    st.one_of(TEXTS, TEXTS.map(OddStr), TEXTS.map(str.encode).flatmap(_wrapped)),
+    st.one_of(
+        st.sampled_from(["\ud800", "a\udfff", OddStr("é"), None, 7]),
+        st.sampled_from([b"\xe6\x97", b"\xa5", b"\xa5a", b"\xf0\x9f"]),
+        NOT_UTF8,
+    ),
+    4,
+)
+_FINAL: SearchStrategy[bool | None] = st.sampled_from([None, True, False])
+_NO_FINAL: SearchStrategy[bool | None] = st.none()
+_CONTROL = mostly(SMALL_PAYLOADS.flatmap(_wrapped), st.one_of(st.just(b"x" * 126), _NOT_BYTES), 6)
+
+
+def _step(
+    name: str, *args: SearchStrategy[Any], final: SearchStrategy[bool | None] = _NO_FINAL
+) -> SearchStrategy[Step]:
+    return st.builds(Step, st.just(name), st.tuples(*args), final)
+
+
+POLLS = st.sampled_from([Step("poll_event"), Step("poll_output"), Step("events"), Step("outputs")])
+SENDS = st.one_of(
+    _step("send_text", _TEXT, final=_FINAL),
+    _step("send_binary", _DATA, final=_FINAL),
+    _step("send_continuation", st.one_of(_TEXT, _DATA), final=_FINAL),
+    _step("send_ping", _CONTROL, _NOW),
+    _step("send_pong", _CONTROL),
+)
+
+
+@st.composite
+def fragments_sent(draw: DrawFn) -> list[Step]:
+    """A message sent in pieces, which may divide characters; now and then it is not sound."""
+    opener = draw(st.sampled_from(["send_text", "send_binary"]))
+    data = draw(TEXTS).encode() + draw(mostly(st.just(b""), NOT_UTF8, 6))
+    pieces = edges(data, draw(PLACES))
+    return [
+        Step(
+            "send_continuation" if index else opener,
+            (draw(_clothed(piece)),),
+            index == len(pieces) - 1,
+        )
+        for index, piece in enumerate(pieces)
+    ]
+
+
+ENDINGS = st.one_of(
+    st.just(Step("close")),
+    _step(
+        "close",
+        st.one_of(CLOSE_CODES, st.sampled_from([None, True, "1000", 1000.0])),
+        st.one_of(st.text(max_size=8), st.sampled_from(["x" * 123, "é" * 62, "\ud800", None])),
+    ),
+    _step("feed_eof", _NOW),
+)
+ANSWERS = st.one_of(
+    st.sampled_from([Step("accept_handshake_auto"), Step("accept_handshake")]),
+    _step(
+        "accept_handshake",
+        st.sampled_from(
+            [
+                Response({"protocol": "chat"}),
+                Response({"extensions": ["x"]}),
+                Response({"extensions": ["permessage-deflate"]}),
+                Response({"headers": [("Server", "s")]}),
+                Response({"headers": [("Upgrade", "s")]}),
+            ]
+        ),
+    ),
+    _step(
+        "reject_handshake",
+        st.sampled_from([404, 204, 199, 600, "404"]),
+        st.sampled_from(["", "No", "a\r\nb"]),
+        st.sampled_from([(), (("X-A", "b"),), (("Connection", "x"),)]),
+        st.sampled_from([b"", b"body", None]),
+    ),
+    st.just(Step("connect")),
+)
+TIMER_STEPS = _step(
+    "handle_timer",
+    mostly(st.sampled_from(TIMERS).map(Timer), st.sampled_from(["ping", None]), 6),
+    _NOW,
+)
+CALLS = mostly(
+    st.one_of(POLLS, SENDS), st.one_of(TIMER_STEPS, mostly(TIMER_STEPS, ENDINGS, 3), ANSWERS), 5
+)
+
+
+class Program(NamedTuple):
+    """What happens to one connection from its making on."""
+
+    role: str
+    options: dict[str, Any]
+    established: bool
+    steps: list[Step]
+
+
+@st.composite
+def programs(draw: DrawFn, *roles: str) -> Program:
+    """A stream, fed in pieces, with all kinds of calls in between."""
+    role = draw(st.sampled_from(roles or ROLES))
+    established = draw(st.booleans())
+    data = draw(any_streams(masked=role == "server"))
+    steps = []
+    if not established:
+        data = draw(handshakes(role)) + data
+        if role == "client" and draw(st.integers(min_value=0, max_value=9)):
+            steps.append(Step("connect"))
+    # Most applications poll all there is, and answer: without that few get far.
+    diligent = draw(st.integers(min_value=0, max_value=3)) > 0
+    accepts = role == "server" and not established
+    byte_by_byte = len(data) <= 400 and draw(st.integers(min_value=0, max_value=5)) == 5
+    for piece in [data[index : index + 1] for index in range(len(data) if byte_by_byte else 0)]:
+        steps += [Step("feed_recv_buf", (piece,)), Step("events"), Step("outputs")]
+        if accepts:
+            steps += [Step("accept_handshake_auto")]
+    for piece in edges(b"" if byte_by_byte else data, draw(PLACES)):
+        fed = draw(_clothed(piece))
+        steps.append(Step("feed_recv_buf", (fed, draw(st.sampled_from([None, 1.0, 3])))))
+        if accepts and diligent:
+            steps += [Step("events"), Step("accept_handshake_auto")]
+        if diligent:
+            steps += [Step("events"), Step("outputs")]
+        steps += draw(mostly(st.lists(CALLS, max_size=4), fragments_sent(), 5))
+    steps += [Step("events"), Step("outputs")]
+    steps += draw(st.lists(CALLS, max_size=2))
+    steps += [Step("events"), Step("outputs"), Step("feed_eof"), Step("events"), Step("outputs")]
+    steps += [Step("feed_recv_buf", (b"\x81\x00",)), Step("events"), Step("outputs")]
+    return Program(role, draw(options(role)), established, steps)
