@@ -1,14 +1,16 @@
 """Streams of bytes and programs of calls, sound and hostile, for the tests of properties.
 
 Everything here is drawn by hypothesis. Streams are made of whole frames first and spoilt
-afterwards: bytes that are wrong from the start never get past the first two octets.
+afterwards: bytes that are wrong from the start never get past the first two octets. To make a
+strategy takes longer than to draw from it, so each is made once.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, Optional
 
 from helpers import (
     BINARY,
@@ -76,39 +78,50 @@ def mostly(
 
 
 PLACES = st.lists(st.integers(min_value=0, max_value=1 << 17), max_size=8)
+_BOOLEANS = st.booleans()
 
 
 # Frames
 
 
+_PINGS_AND_PONGS = st.sampled_from([PING, PONG])
+
+
+@cache
 @st.composite
 def control_frames(draw: DrawFn, masked: bool) -> bytes:
     return frame(
-        draw(st.sampled_from([PING, PONG])),
+        draw(_PINGS_AND_PONGS),
         draw(SMALL_PAYLOADS),
         key=draw(KEYS) if masked else None,
     )
 
 
+_CLOSE_BODIES = st.one_of(
+    st.just(b""),
+    st.builds(close_body, CLOSE_CODES, st.text(max_size=8)),
+    st.builds(close_body, st.just(1000), NOT_UTF8),
+    st.binary(max_size=1),
+)
+
+
+@cache
 @st.composite
 def close_frames(draw: DrawFn, masked: bool) -> bytes:
-    body = draw(
-        st.one_of(
-            st.just(b""),
-            st.builds(close_body, CLOSE_CODES, st.text(max_size=8)),
-            st.builds(close_body, st.just(1000), NOT_UTF8),
-            st.binary(max_size=1),
-        )
-    )
-    return frame(CLOSE, body, key=draw(KEYS) if masked else None)
+    return frame(CLOSE, draw(_CLOSE_BODIES), key=draw(KEYS) if masked else None)
 
 
+_DATA_OPCODES = st.sampled_from([TEXT, BINARY])
+_FRAGMENTED_OR_NOT: SearchStrategy[list[int]] = st.one_of(st.just([]), PLACES)
+
+
+@cache
 @st.composite
 def messages(draw: DrawFn, masked: bool) -> bytes:
     """A message in any number of fragments, perhaps with control frames between them."""
-    opcode = draw(st.sampled_from([TEXT, BINARY]))
+    opcode = draw(_DATA_OPCODES)
     payload = draw(TEXTS).encode() if opcode == TEXT else draw(PAYLOADS)
-    pieces = edges(payload, draw(st.one_of(st.just([]), PLACES)))
+    pieces = edges(payload, draw(_FRAGMENTED_OR_NOT))
     data = b""
     for index, piece in enumerate(pieces):
         data += frame(
@@ -117,38 +130,43 @@ def messages(draw: DrawFn, masked: bool) -> bytes:
             fin=index == len(pieces) - 1,
             key=draw(KEYS) if masked else None,
         )
-        if len(pieces) > 1 and draw(st.booleans()):
+        if len(pieces) > 1 and draw(_BOOLEANS):
             data += draw(control_frames(masked))
     return data
 
 
+_KINDS = st.sampled_from(["any", "length", "text", "huge"])
+_NIBBLES = st.integers(min_value=0, max_value=15)
+_HUGE = [0, 125, 126, 65535, 65536, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+_LENGTHS = {"huge": st.sampled_from(_HUGE), "length": st.integers(min_value=0, max_value=200)}
+_OPCODES = st.sampled_from([TEXT, BINARY, CONTINUATION, PING, CLOSE])
+
+
+@cache
 @st.composite
 def odd_frames(draw: DrawFn, masked: bool) -> bytes:
     """A frame that breaks a rule, or looks as if it did."""
-    kind = draw(st.sampled_from(["any", "length", "text", "huge"]))
+    kind = draw(_KINDS)
     key = draw(KEYS) if masked else None
     if kind == "any":
         return frame(
-            draw(st.integers(min_value=0, max_value=15)),
+            draw(_NIBBLES),
             draw(PAYLOADS),
-            fin=draw(st.booleans()),
-            rsv=draw(st.integers(min_value=0, max_value=7)),
-            key=draw(st.sampled_from([key, None, b"\x01\x02\x03\x04"])),
+            fin=draw(_BOOLEANS),
+            rsv=draw(_NIBBLES) & 7,
+            key=draw(KEYS) if draw(_BOOLEANS) else key,
         )
     if kind == "text":
         payload = draw(TEXTS).encode() + draw(NOT_UTF8) + draw(TEXTS).encode()
-        return frame(TEXT, payload, fin=draw(st.booleans()), key=key)
-    length = draw(
-        st.sampled_from([0, 125, 126, 65535, 65536, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
-        if kind == "huge"
-        else st.integers(min_value=0, max_value=200)
-    )
-    octets = 8 if kind == "huge" or draw(st.booleans()) else 2
-    opcode = draw(st.sampled_from([TEXT, BINARY, CONTINUATION, PING, CLOSE]))
+        return frame(TEXT, payload, fin=draw(_BOOLEANS), key=key)
+    length = draw(_LENGTHS[kind])
+    octets = 8 if kind == "huge" or draw(_BOOLEANS) else 2
+    opcode = draw(_OPCODES)
     code = (127 if octets == 8 else 126) | (0x80 if masked else 0)
     return bytes([0x80 | opcode, code]) + length.to_bytes(octets, "big") + (key or b"")
 
 
+@cache
 def streams(masked: bool) -> SearchStrategy[bytes]:
     """Frames that a sound peer could send, up to the Close frame or not so far."""
     unit = mostly(messages(masked), control_frames(masked), 4)
@@ -190,6 +208,7 @@ def mutate(data: bytes, mutations: Sequence[Mutation]) -> bytes:
     return data
 
 
+@cache
 def hostile_streams(masked: bool) -> SearchStrategy[bytes]:
     """Frames among which some are odd, spoilt; or mere bytes."""
     unit = mostly(messages(masked), st.one_of(odd_frames(masked), close_frames(masked)), 3)
@@ -198,6 +217,7 @@ def hostile_streams(masked: bool) -> SearchStrategy[bytes]:
     return st.one_of(mixed, spoilt, st.binary(max_size=24))
 
 
+@cache
 def any_streams(masked: bool) -> SearchStrategy[bytes]:
     return mostly(streams(masked), hostile_streams(masked), 2)
 
@@ -221,66 +241,63 @@ _FIELDS = st.sampled_from(
 )
 
 
-@st.composite
-def requests(draw: DrawFn) -> bytes:
-    start = draw(
-        st.sampled_from(
-            [
-                "GET /chat HTTP/1.1",
-                "GET http://server.example.com/ HTTP/1.1",
-                "POST /chat HTTP/1.1",
-                "GET / HTTP/1.0",
-            ]
-        )
-    )
-    changes: dict[str, str | None] = draw(
-        st.sampled_from(
-            [
-                {},
-                {"Sec-WebSocket-Version": "8"},
-                {"Sec-WebSocket-Key": "short"},
-                {"Host": None},
-                {"Upgrade": "h2c"},
-            ]
-        )
-    )
-    return request(start, changes, draw(st.lists(_FIELDS, max_size=2)))
+_Changes = dict[str, Optional[str]]
+_REQUEST_LINES = st.sampled_from(
+    [
+        "GET /chat HTTP/1.1",
+        "GET http://server.example.com/ HTTP/1.1",
+        "POST /chat HTTP/1.1",
+        "GET / HTTP/1.0",
+    ]
+)
+_REQUEST_CHANGES: SearchStrategy[_Changes] = st.sampled_from(
+    [
+        {},
+        {"Sec-WebSocket-Version": "8"},
+        {"Sec-WebSocket-Key": "short"},
+        {"Host": None},
+        {"Upgrade": "h2c"},
+    ]
+)
+_REQUESTS = st.builds(request, _REQUEST_LINES, _REQUEST_CHANGES, st.lists(_FIELDS, max_size=2))
+
+_RESPONSE_CHANGES: SearchStrategy[_Changes] = st.sampled_from(
+    [{}, {"Upgrade": None}, {"Connection": "close"}, {"Sec-WebSocket-Accept": "x"}]
+)
+_REFUSAL_LINES = st.sampled_from(
+    ["HTTP/1.1 404 Not Found", "HTTP/1.1 503", "HTTP/1.0 200 OK", "HTTP/1.1 304 x"]
+)
+_CHUNKED = [("Transfer-Encoding", "chunked")]
+_BODIES: SearchStrategy[tuple[list[tuple[str, str]], bytes]] = st.sampled_from(
+    [
+        ([("Content-Length", "5")], b"hello"),
+        ([("Content-Length", "0")], b""),
+        ([("Content-Length", "9")], b"hello"),
+        (_CHUNKED, b"3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+        (_CHUNKED, b"3\r\nhello"),
+        ([], b"hello" * 10),
+    ]
+)
+_INTERIM = st.sampled_from([b"", head("HTTP/1.1 103 Early Hints", [("Link", "</x>")])])
+_RESPONSES = st.builds(
+    lambda interim, final: interim + final,
+    _INTERIM,
+    st.one_of(
+        st.builds(
+            lambda changes, extra: response(changes=changes, extra=extra),
+            _RESPONSE_CHANGES,
+            st.lists(_FIELDS, max_size=2),
+        ),
+        st.builds(lambda line, answer: head(line, answer[0]) + answer[1], _REFUSAL_LINES, _BODIES),
+    ),
+)
 
 
-@st.composite
-def responses(draw: DrawFn) -> bytes:
-    interim = draw(st.sampled_from([b"", head("HTTP/1.1 103 Early Hints", [("Link", "</x>")])]))
-    kind = draw(st.sampled_from(["101", "changed", "refusal"]))
-    if kind == "refusal":
-        start = draw(
-            st.sampled_from(
-                ["HTTP/1.1 404 Not Found", "HTTP/1.1 503", "HTTP/1.0 200 OK", "HTTP/1.1 304 x"]
-            )
-        )
-        framing, body = draw(
-            st.sampled_from(
-                [
-                    ([("Content-Length", "5")], b"hello"),
-                    ([("Content-Length", "0")], b""),
-                    ([("Content-Length", "9")], b"hello"),
-                    ([("Transfer-Encoding", "chunked")], b"3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
-                    ([("Transfer-Encoding", "chunked")], b"3\r\nhello"),
-                    ([], b"hello" * 10),
-                ]
-            )
-        )
-        return interim + head(start, framing) + body
-    changes: dict[str, str | None] = draw(
-        st.sampled_from([{"Upgrade": None}, {"Connection": "close"}, {"Sec-WebSocket-Accept": "x"}])
-    )
-    extra = draw(st.lists(_FIELDS, max_size=2))
-    return interim + response(changes=changes if kind == "changed" else None, extra=extra)
-
-
+@cache
 def handshakes(role: str) -> SearchStrategy[bytes]:
     """What the peer of a side opens with: mostly sound, else wrong or spoilt."""
     sound = request() if role == "server" else response()
-    varied = requests() if role == "server" else responses()
+    varied = _REQUESTS if role == "server" else _RESPONSES
     spoilt = st.builds(mutate, varied, st.lists(MUTATIONS, min_size=1, max_size=2))
     return mostly(st.just(sound), st.one_of(varied, spoilt), 2)
 
@@ -307,6 +324,7 @@ _ONE_SIDED: dict[str, dict[str, tuple[Any, ...]]] = {
 }
 
 
+@cache
 def options(role: str) -> SearchStrategy[dict[str, Any]]:
     """Keyword arguments for the options of a side: one or two that are not the default, if any."""
     choices = [
@@ -350,31 +368,27 @@ class OddStr(str):
     __slots__ = ()
 
 
-def _wrapped(data: bytes) -> SearchStrategy[Any]:
-    """The same bytes, or twice as many, in other clothes."""
-    wrappers: list[Callable[[bytes], Any]] = [
-        bytes,
-        bytearray,
-        memoryview,
-        OddBytes,
+_CLOTHES: list[Callable[[bytes], Any]] = [bytes, bytearray, memoryview, OddBytes]
+_SAME_BYTES = st.sampled_from(_CLOTHES)
+_OTHER_BYTES = st.sampled_from(
+    [
+        *_CLOTHES,
         lambda data: memoryview(bytes(2 * len(data)))[::2],
         lambda data: array("H", data + data),
     ]
-    return st.sampled_from(wrappers).map(lambda wrap: wrap(data))
+)
 
 
-def _clothed(piece: bytes) -> SearchStrategy[Any]:
-    """Exactly these bytes, in other clothes."""
-    return st.sampled_from([bytes, bytes, bytearray, memoryview, OddBytes]).map(
-        lambda wrap: wrap(piece)
-    )
+def _wrapped(payloads: SearchStrategy[bytes]) -> SearchStrategy[Any]:
+    """The same bytes, or others made of them, as objects of other types."""
+    return st.builds(lambda wrap, data: wrap(data), _OTHER_BYTES, payloads)
 
 
 _NOT_BYTES = st.sampled_from([None, 7, "text", [1, 2]])
 _NOW = mostly(st.sampled_from([None, 1.5, 2]), st.sampled_from([True, "soon"]), 6)
-_DATA = mostly(PAYLOADS.flatmap(_wrapped), _NOT_BYTES, 8)
+_DATA = mostly(_wrapped(PAYLOADS), _NOT_BYTES, 8)
 _TEXT = mostly(
-    st.one_of(TEXTS, TEXTS.map(OddStr), TEXTS.map(str.encode).flatmap(_wrapped)),
+    st.one_of(TEXTS, TEXTS.map(OddStr), _wrapped(TEXTS.map(str.encode))),
     st.one_of(
         st.sampled_from(["\ud800", "a\udfff", OddStr("é"), None, 7]),
         st.sampled_from([b"\xe6\x97", b"\xa5", b"\xa5a", b"\xf0\x9f"]),
@@ -384,7 +398,7 @@ _TEXT = mostly(
 )
 _FINAL: SearchStrategy[bool | None] = st.sampled_from([None, True, False])
 _NO_FINAL: SearchStrategy[bool | None] = st.none()
-_CONTROL = mostly(SMALL_PAYLOADS.flatmap(_wrapped), st.one_of(st.just(b"x" * 126), _NOT_BYTES), 6)
+_CONTROL = mostly(_wrapped(SMALL_PAYLOADS), st.one_of(st.just(b"x" * 126), _NOT_BYTES), 6)
 
 
 def _step(
@@ -403,16 +417,20 @@ SENDS = st.one_of(
 )
 
 
+_OPENERS = st.sampled_from(["send_text", "send_binary"])
+_SPOILER = mostly(st.just(b""), NOT_UTF8, 6)
+
+
 @st.composite
-def fragments_sent(draw: DrawFn) -> list[Step]:
+def _fragments_sent(draw: DrawFn) -> list[Step]:
     """A message sent in pieces, which may divide characters; now and then it is not sound."""
-    opener = draw(st.sampled_from(["send_text", "send_binary"]))
-    data = draw(TEXTS).encode() + draw(mostly(st.just(b""), NOT_UTF8, 6))
+    opener = draw(_OPENERS)
+    data = draw(TEXTS).encode() + draw(_SPOILER)
     pieces = edges(data, draw(PLACES))
     return [
         Step(
             "send_continuation" if index else opener,
-            (draw(_clothed(piece)),),
+            (draw(_SAME_BYTES)(piece),),
             index == len(pieces) - 1,
         )
         for index, piece in enumerate(pieces)
@@ -470,35 +488,41 @@ class Program(NamedTuple):
     steps: list[Step]
 
 
+_SIXTH = st.integers(min_value=1, max_value=6).map(lambda number: number == 6)
+_BETWEEN_FEEDS = mostly(st.lists(CALLS, max_size=4), _fragments_sent(), 5)
+_FEED_TIMES = st.sampled_from([None, 1.0, 3])
+_AT_THE_END = st.lists(CALLS, max_size=2)
+
+
 @st.composite
 def programs(draw: DrawFn, *roles: str) -> Program:
     """A stream, fed in pieces, with all kinds of calls in between."""
     role = draw(st.sampled_from(roles or ROLES))
-    established = draw(st.booleans())
+    established = draw(_BOOLEANS)
     data = draw(any_streams(masked=role == "server"))
     steps = []
     if not established:
         data = draw(handshakes(role)) + data
-        if role == "client" and draw(st.integers(min_value=0, max_value=9)):
+        if role == "client" and not draw(_SIXTH):
             steps.append(Step("connect"))
     # Most applications poll all there is, and answer: without that few get far.
-    diligent = draw(st.integers(min_value=0, max_value=3)) > 0
+    diligent = not draw(_SIXTH)
     accepts = role == "server" and not established
-    byte_by_byte = len(data) <= 400 and draw(st.integers(min_value=0, max_value=5)) == 5
+    byte_by_byte = len(data) <= 400 and draw(_SIXTH)
     for piece in [data[index : index + 1] for index in range(len(data) if byte_by_byte else 0)]:
         steps += [Step("feed_recv_buf", (piece,)), Step("events"), Step("outputs")]
         if accepts:
             steps += [Step("accept_handshake_auto")]
     for piece in edges(b"" if byte_by_byte else data, draw(PLACES)):
-        fed = draw(_clothed(piece))
-        steps.append(Step("feed_recv_buf", (fed, draw(st.sampled_from([None, 1.0, 3])))))
+        fed = draw(_SAME_BYTES)(piece)
+        steps.append(Step("feed_recv_buf", (fed, draw(_FEED_TIMES))))
         if accepts and diligent:
             steps += [Step("events"), Step("accept_handshake_auto")]
         if diligent:
             steps += [Step("events"), Step("outputs")]
-        steps += draw(mostly(st.lists(CALLS, max_size=4), fragments_sent(), 5))
+        steps += draw(_BETWEEN_FEEDS)
     steps += [Step("events"), Step("outputs")]
-    steps += draw(st.lists(CALLS, max_size=2))
+    steps += draw(_AT_THE_END)
     steps += [Step("events"), Step("outputs"), Step("feed_eof"), Step("events"), Step("outputs")]
     steps += [Step("feed_recv_buf", (b"\x81\x00",)), Step("events"), Step("outputs")]
     return Program(role, draw(options(role)), established, steps)

@@ -707,10 +707,12 @@ cdef class BaseConnection:
     @property
     def recv_buffer_len(self):
         """Bytes held for events to come: undecoded input and the message under assembly."""
-        cdef Py_ssize_t held = self._backlog_size + self._head_length
-        held += PyBytes_GET_SIZE(self._control) + self._message_length
-        if self._chunk is not None:
-            held += PyBytes_GET_SIZE(self._chunk) - self._position
+        cdef Py_ssize_t held
+        with cython.critical_section(self):
+            held = self._backlog_size + self._head_length
+            held += PyBytes_GET_SIZE(self._control) + self._message_length
+            if self._chunk is not None:
+                held += PyBytes_GET_SIZE(self._chunk) - self._position
         return held
 
     cdef inline const octet* _data(self) noexcept:
@@ -740,6 +742,7 @@ cdef class BaseConnection:
         self._backlog_size -= PyBytes_GET_SIZE(self._chunk)
         return 0
 
+    @cython.critical_section
     def _take_input(self):
         """Take all undecoded input, for the opening handshake."""
         pieces = []
@@ -748,6 +751,7 @@ cdef class BaseConnection:
             self._advance(self._available())
         return b"".join(pieces)
 
+    @cython.critical_section
     def _return_input(self, bytes data not None):
         """Give back what does not belong to the opening handshake."""
         if data:
@@ -755,6 +759,7 @@ cdef class BaseConnection:
             self._position = 0
             self._chunk_now = self._now
 
+    @cython.critical_section
     def _discard_input(self):
         """Forget all input, and the frame and the message in progress."""
         self._chunk = None
@@ -805,6 +810,7 @@ cdef class BaseConnection:
         """Iterate over the events that the input gives; each step is one `poll_event`."""
         return _EventIterator.__new__(_EventIterator, self)
 
+    @cython.critical_section
     def _push_event(self, event):
         self._events.push(event)
 
@@ -1244,6 +1250,7 @@ cdef class BaseConnection:
             self._push_bytes(PyBytes_FromStringAndSize(<const char*>view.buf, view.len))
         return 0
 
+    @cython.critical_section
     def _send_frame(self, int first, bytes payload not None):
         """Queue a frame as one piece, masked by a client (RFC 6455 section 5.3)."""
         cdef octet key[4]
@@ -1309,6 +1316,7 @@ cdef class BaseConnection:
         self._output_size += PyBytes_GET_SIZE(data)
         return 0
 
+    @cython.critical_section
     def _push_output(self, output):
         """Queue an output; `bytes` become a `SendData` when polled."""
         if type(output) is bytes:

@@ -108,7 +108,8 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
             raise LocalProtocolError(
                 f"connect() needs the state DISCONNECTED, not {self._state.name}"
             )
-        nonce = (self._random or SecureRandom()).nonce()
+        random = SecureRandom() if self._random is None else self._random
+        nonce = random.nonce()
         request = HandshakeRequest(
             options.path,
             options.host,

@@ -261,6 +261,8 @@ class Connection(BaseConnection, Generic[OptionsT]):
         """Fail the connection (RFC 6455 section 7.1.7): the one path for every kind of failure."""
         # The frames of a traceback would keep the connection, and those above it, alive in a cycle.
         error.__context__ = None
+        # Before anything else: a caller's random source may poll while the Close frame is masked.
+        self._discard_input()
         self._push_event(Failed(error.with_traceback(None)))
         established = self._state in (ConnectionState.CONNECTED, ConnectionState.CLOSING)
         code = error.close_code
