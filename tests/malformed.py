@@ -40,6 +40,8 @@ class FrameRow(NamedTuple):
     decided: int | None = None
     options: dict[str, Any] = {}  # noqa: RUF012  # never changed
     roles: tuple[str, ...] = ("client", "server")
+    compression: bool = False
+    """Whether permessage-deflate was agreed on."""
 
 
 REASONS = {
@@ -79,6 +81,15 @@ def _close_with(code: int) -> FrameRow:
         f"close code {code}", "R53", _sent(CLOSE, close_body(code)), f"the code {code},"
     )
 
+
+def _compressed(
+    name: str, rule: str, build: Callable[[Side], bytes], text: str, **more: Any
+) -> FrameRow:
+    return FrameRow(name, rule, build, text, compression=True, **more)
+
+
+HELLO = bytes.fromhex("f248cdc9c90700")
+"""The message of the examples in RFC 7692 section 7.2.3."""
 
 FRAMES: list[FrameRow] = [
     *(
@@ -348,6 +359,98 @@ FRAMES: list[FrameRow] = [
         "bad octet in the first fragment",
         "1.2 UTF-8",
         _sent(TEXT, b"\xff", fin=False),
+        "no character begins with 0xff at byte 0",
+        code=1007,
+        error="InvalidUtf8",
+    ),
+    # Compression (RFC 7692).
+    _compressed("RSV2 beside RSV1", "R25", _sent(TEXT, HELLO, rsv=6), "RSV2 set", decided=2),
+    _compressed("RSV3 beside RSV1", "R25", _sent(TEXT, HELLO, rsv=5), "RSV3 set", decided=2),
+    _compressed("RSV1 on a Close", "R27", _sent(CLOSE, rsv=4), "RSV1 set", decided=2),
+    _compressed("RSV1 on a Pong", "R27", _sent(PONG, b"a", rsv=4), "RSV1 set", decided=2),
+    _compressed(
+        "RSV1 on a continuation of nothing",
+        "R28",
+        _sent(CONTINUATION, HELLO, rsv=4),
+        "RSV1 set",
+        decided=2,
+    ),
+    _compressed(
+        "RSV1 on a continuation of a compressed message",
+        "R28",
+        _then(_sent(TEXT, HELLO[:3], fin=False, rsv=4), _sent(CONTINUATION, HELLO[3:], rsv=4)),
+        "RSV1 set",
+    ),
+    _compressed(
+        "RSV1 on a Ping inside a compressed message",
+        "R27",
+        _then(_sent(TEXT, HELLO[:3], fin=False, rsv=4), _sent(PING, b"a", rsv=4)),
+        "RSV1 set",
+    ),
+    _compressed(
+        "compressed message inside a compressed message",
+        "R34",
+        _then(_sent(TEXT, HELLO[:3], fin=False, rsv=4), _sent(TEXT, HELLO, rsv=4)),
+        "TEXT frame inside",
+    ),
+    *(
+        _compressed(
+            name,
+            "1.3 broken streams",
+            _sent(BINARY, bytes.fromhex(payload), rsv=4),
+            "compressed message cannot be inflated",
+            code=1007,
+            error="InvalidCompressedData",
+        )
+        for name, payload in (
+            ("compressed message of no octets", ""),
+            ("compressed message with its tail", "f248cdc9c907000000ffff"),
+            ("compressed message that is cut off", "000500faff48656c00"),
+            ("compressed message that is no DEFLATE", "ffffff00"),
+            ("compressed message with a wrong length in it", "000500fafe48656c6c6f00"),
+            ("compressed message that ends with its final block", "f348cdc9c90700"),
+            ("compressed message that refers to nothing", "f200110000"),
+        )
+    ),
+    _compressed(
+        "compressed message of 1,025 final blocks",
+        "1.3 BFINAL",
+        _sent(BINARY, b"\x03\x00" * 1025 + b"\x00", rsv=4),
+        "more than 1024 final blocks",
+        code=1008,
+    ),
+    _compressed(
+        "inflated message one byte too long",
+        "R82",
+        _sent(TEXT, HELLO, rsv=4),
+        "exceeds max_decompressed_size=4",
+        code=1009,
+        error="LimitExceeded",
+        options={"max_decompressed_size": 4, "max_message_size": 5},
+    ),
+    _compressed(
+        "inflated message one byte too long for a message",
+        "R80",
+        _then(_sent(TEXT, HELLO[:3], fin=False, rsv=4), _sent(CONTINUATION, HELLO[3:])),
+        "exceeds max_message_size=4",
+        code=1009,
+        error="LimitExceeded",
+        options={"max_decompressed_size": 5, "max_message_size": 4},
+    ),
+    _compressed(
+        "compressed frame one byte too long",
+        "R79",
+        _sent(TEXT, HELLO, rsv=4),
+        "frame of 7 bytes exceeds max_frame_size=6",
+        code=1009,
+        error="LimitExceeded",
+        options={"max_frame_size": 6},
+        decided=2,
+    ),
+    _compressed(
+        "compressed text that is not UTF-8",
+        "1.2 UTF-8",
+        _sent(TEXT, bytes.fromhex("000100feffff00"), fin=False, rsv=4),
         "no character begins with 0xff at byte 0",
         code=1007,
         error="InvalidUtf8",

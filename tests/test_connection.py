@@ -1152,7 +1152,7 @@ def test_established_connection_takes_its_options(ws: Any, role: str) -> None:
     assert side.failure(side.receive(TEXT, b"ab")).close_code == 1009
 
 
-@pytest.mark.parametrize("element", ["a b", "x;", "permessage-deflate"])
+@pytest.mark.parametrize("element", ["a b", "x;", "permessage-deflate; unknown"])
 def test_established_connection_refuses_extensions_it_cannot_serve(
     ws: Any, role: str, element: str
 ) -> None:

@@ -19,6 +19,8 @@ def examples(ws: Any) -> list[tuple[Any, Any, tuple[str, ...]]]:
         (ws.Connected("a", ("b",)), ws.Connected("a", ("b",)), ("protocol", "extensions")),
         (ws.TextMessage("a"), ws.TextMessage("a"), ("text",)),
         (ws.BinaryMessage(b"a"), ws.BinaryMessage(b"a"), ("data",)),
+        (ws.TextFragment("a", False), ws.TextFragment("a", False), ("text", "final")),
+        (ws.BinaryFragment(b"a", True), ws.BinaryFragment(b"a", True), ("data", "final")),
         (ws.Ping(b"a"), ws.Ping(b"a"), ("payload",)),
         (ws.Pong(b"a", 0.5), ws.Pong(b"a", 0.5), ("payload", "latency")),
         (ws.Close(1000, "a"), ws.Close(1000, "a"), ("code", "reason")),
@@ -27,7 +29,7 @@ def examples(ws: Any) -> list[tuple[Any, Any, tuple[str, ...]]]:
     ]
 
 
-@pytest.fixture(params=range(9))
+@pytest.fixture(params=range(11))
 def example(ws: Any, request: Any) -> tuple[Any, Any, tuple[str, ...]]:
     one, other, names = examples(ws)[request.param]
     return one, other, names
@@ -63,6 +65,9 @@ def test_equality_is_by_type_and_fields(ws: Any) -> None:
 def test_other_fields_are_not_equal(ws: Any) -> None:
     assert ws.TextMessage("a") != ws.TextMessage("b")
     assert ws.BinaryMessage(b"a") != ws.BinaryMessage(b"b")
+    assert ws.TextFragment("a", True) != ws.TextFragment("b", True)
+    assert ws.TextFragment("a", True) != ws.TextFragment("a", False)
+    assert ws.BinaryFragment(b"a", True) != ws.BinaryFragment(b"a", False)
     assert ws.Pong(b"a", None) != ws.Pong(b"a", 0.0)
     assert ws.Close(1000, "") != ws.Close(None, "")
     assert ws.Failed(ws.InvalidUtf8("a")) != ws.Failed(ws.InvalidUtf8("b"))
@@ -72,6 +77,8 @@ def test_other_fields_are_not_equal(ws: Any) -> None:
 
 def test_text_is_never_equal_to_binary(ws: Any) -> None:
     assert ws.TextMessage("") != ws.BinaryMessage(b"")
+    assert ws.TextFragment("", True) != ws.BinaryFragment(b"", True)
+    assert ws.TextFragment("a", True) != ws.TextMessage("a")
     assert ws.BinaryMessage(b"a") != ws.SendData(b"a")
     assert ws.Ping(b"a") != ws.BinaryMessage(b"a")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engines import agreed
 from helpers import Side, close_body, connected, connecting, frame
 from malformed import ANSWERS, FRAMES, REASONS, REQUESTS, RESPONSES, FrameRow, HandshakeRow
 
@@ -34,12 +35,13 @@ def test_the_tables_are_long_enough() -> None:
 
 
 @pytest.mark.rule("R9", "R10", "R11", "R12", "R15", "R21", "R22", "R23", "R25", "R26", "R27")
-@pytest.mark.rule("R28", "R33", "R34", "R39", "R53", "R54", "R79", "R80", "1.2 UTF-8")
+@pytest.mark.rule("R28", "R33", "R34", "R39", "R53", "R54", "R79", "R80", "R82", "1.2 UTF-8")
+@pytest.mark.rule("1.3 broken streams", "1.3 BFINAL")
 @pytest.mark.rule("1.1 failure", "1.1 close codes", "1.1 close reason not UTF-8", "1.2 fragments")
 @pytest.mark.parametrize("cut", ["whole", "bytes"])
 @pytest.mark.parametrize(("row", "role"), FRAME_CASES)
 def test_malformed_frame(ws: Any, row: FrameRow, role: str, cut: str) -> None:
-    side = connected(ws, role, **row.options)
+    side = (agreed if row.compression else connected)(ws, role, **row.options)
     error = side.failure(feed(side, row.build(side), cut))
     assert type(error).__name__ == row.error
     assert row.text in str(error)
@@ -59,7 +61,7 @@ def test_malformed_frame(ws: Any, row: FrameRow, role: str, cut: str) -> None:
 def test_malformed_frame_is_refused_as_early_as_its_octets_allow(
     ws: Any, row: FrameRow, role: str
 ) -> None:
-    side = connected(ws, role, **row.options)
+    side = (agreed if row.compression else connected)(ws, role, **row.options)
     data = row.build(side)[: row.decided]
     assert side.feed_bytes(data[:-1]) == []
     assert side.state == "CONNECTED"
@@ -69,7 +71,7 @@ def test_malformed_frame_is_refused_as_early_as_its_octets_allow(
 @pytest.mark.rule("1.1 failure", "R87")
 @pytest.mark.parametrize(("row", "role"), FRAME_CASES)
 def test_malformed_frame_is_the_end(ws: Any, row: FrameRow, role: str) -> None:
-    side = connected(ws, role, **row.options)
+    side = (agreed if row.compression else connected)(ws, role, **row.options)
     side.feed(row.build(side))
     side.raw()
     assert side.receive(0x1, b"more") == []

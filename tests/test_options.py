@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
-from websocket import ClientConnectionOptions, Headers, ServerConnectionOptions
+from websocket import (
+    ClientConnectionOptions,
+    Headers,
+    PerMessageDeflateConfig,
+    ServerConnectionOptions,
+)
 
 MIB = 1024 * 1024
 
 SHARED: dict[str, Any] = {
     "protocols": (),
     "headers": (),
+    "deflate": None,
     "open_timeout": 10.0,
     "ping_interval": 30.0,
     "pong_timeout": 10.0,
@@ -24,6 +30,7 @@ SHARED: dict[str, Any] = {
     "auto_pong": True,
     "max_frame_size": 64 * MIB,
     "max_message_size": 64 * MIB,
+    "max_decompressed_size": 16 * MIB,
     "max_fragments": 131072,
     "max_handshake_size": 16 * 1024,
 }
@@ -37,7 +44,13 @@ CLIENT: dict[str, Any] = {
 SERVER: dict[str, Any] = {**SHARED, "origins": None}
 
 TIMES = ["open_timeout", "ping_interval", "pong_timeout", "close_timeout"]
-LIMITS = ["max_frame_size", "max_message_size", "max_fragments", "max_handshake_size"]
+LIMITS = [
+    "max_frame_size",
+    "max_message_size",
+    "max_decompressed_size",
+    "max_fragments",
+    "max_handshake_size",
+]
 
 KINDS = pytest.mark.parametrize("kind", [ClientConnectionOptions, ServerConnectionOptions])
 
@@ -127,6 +140,23 @@ def test_headers(kind: Any) -> None:
     for wrong in ("A: 1", [("A",)], [("A", 1)], ["AB"]):
         with pytest.raises(TypeError, match="header"):
             kind(headers=wrong)
+
+
+@KINDS
+@pytest.mark.rule("1.3 windows")
+def test_deflate(kind: Any) -> None:
+    config = PerMessageDeflateConfig(level=1)
+    options = kind(deflate=config)
+    assert options.deflate is config
+    assert options == kind(deflate=PerMessageDeflateConfig(level=1))
+    assert options != kind(deflate=PerMessageDeflateConfig())
+    for wrong in (True, "permessage-deflate", {"level": 1}):
+        with pytest.raises(TypeError, match="deflate must be a PerMessageDeflateConfig or None"):
+            kind(deflate=wrong)
+    own = "client" if kind is ClientConnectionOptions else "server"
+    eight: dict[str, Any] = {f"{own}_max_window_bits": 8}
+    with pytest.raises(ValueError, match=f"{own}_max_window_bits must be from 9 to 15"):
+        kind(deflate=PerMessageDeflateConfig(**eight))
 
 
 def test_strings_of_a_client() -> None:

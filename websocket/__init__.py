@@ -10,6 +10,7 @@ from __future__ import annotations
 from ._backend import BACKEND, apply_mask
 from .client import WebSocketClientConnection
 from .close_codes import CloseCode
+from .deflate import ExtensionParseContext, PerMessageDeflate, PerMessageDeflateConfig
 from .errors import (
     ConnectionClosed,
     ConnectionLost,
@@ -27,6 +28,7 @@ from .errors import (
     WebSocketError,
 )
 from .events import (
+    BinaryFragment,
     BinaryMessage,
     Close,
     Connected,
@@ -36,6 +38,7 @@ from .events import (
     Ping,
     Pong,
     StateChanged,
+    TextFragment,
     TextMessage,
 )
 from .extensions import Extension, ExtensionParam
@@ -56,6 +59,7 @@ from .headers import Headers
 from .opcodes import Opcode
 from .options import ClientConnectionOptions, ServerConnectionOptions
 from .outputs import ClearTimer, CloseConnection, Output, SendData, SetTimer
+from .prepared import PreparedMessage
 from .randomness import RandomSource, SecureRandom
 from .server import WebSocketServerConnection
 from .states import ConnectionState
@@ -63,6 +67,7 @@ from .timers import TimerId, Timestamp
 
 __all__ = [
     "BACKEND",
+    "BinaryFragment",
     "BinaryMessage",
     "ClearTimer",
     "ClientConnectionOptions",
@@ -77,6 +82,7 @@ __all__ = [
     "Event",
     "Extension",
     "ExtensionParam",
+    "ExtensionParseContext",
     "ExtensionParseError",
     "Failed",
     "Frame",
@@ -95,8 +101,11 @@ __all__ = [
     "LocalProtocolError",
     "Opcode",
     "Output",
+    "PerMessageDeflate",
+    "PerMessageDeflateConfig",
     "Ping",
     "Pong",
+    "PreparedMessage",
     "RandomSource",
     "RemoteProtocolError",
     "SecureRandom",
@@ -106,6 +115,7 @@ __all__ = [
     "ServerHandshakeResponse",
     "SetTimer",
     "StateChanged",
+    "TextFragment",
     "TextMessage",
     "TimerId",
     "Timestamp",

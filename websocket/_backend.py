@@ -20,8 +20,10 @@ __all__ = [
     "REASON",
     "BaseConnection",
     "BaseFrameDecoder",
+    "BinaryFragment",
     "BinaryMessage",
     "SendData",
+    "TextFragment",
     "TextMessage",
     "apply_mask",
     "encode_frame",
@@ -33,8 +35,10 @@ check_conflict(os.path.dirname(os.path.abspath(__file__)))
 _NAMES = (
     "BaseConnection",
     "BaseFrameDecoder",
+    "BinaryFragment",
     "BinaryMessage",
     "SendData",
+    "TextFragment",
     "TextMessage",
     "apply_mask",
     "encode_frame",
@@ -110,8 +114,10 @@ else:
 
 BaseConnection = _wire.BaseConnection
 BaseFrameDecoder = _wire.BaseFrameDecoder
+BinaryFragment = _wire.BinaryFragment
 BinaryMessage = _wire.BinaryMessage
 SendData = _wire.SendData
+TextFragment = _wire.TextFragment
 TextMessage = _wire.TextMessage
 apply_mask = _wire.apply_mask
 encode_frame = _wire.encode_frame

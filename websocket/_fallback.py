@@ -24,8 +24,10 @@ from .timers import check_timestamp
 __all__ = [
     "BaseConnection",
     "BaseFrameDecoder",
+    "BinaryFragment",
     "BinaryMessage",
     "SendData",
+    "TextFragment",
     "TextMessage",
     "apply_mask",
     "encode_frame",
@@ -53,6 +55,9 @@ NO_LIMIT = sys.maxsize
 
 JOIN_SIZE = 16 * 1024
 """Sends nobody has polled yet are joined up to this many bytes, payloads from it on not copied."""
+
+FRAGMENT_SIZE = 64 * 1024
+"""Inflated bytes in one event while streaming."""
 
 KEYS_IN_POOL = 64
 """Masking keys drawn from the operating system at once: a system call costs as much as a frame."""
@@ -187,7 +192,7 @@ def _check_utf8(text: bytes, final: bool) -> tuple[int, bool]:
 
 
 class _MessageValue:
-    """One field, set once. Equality by type and field; a readable repr."""
+    """Fields set once. Equality by type and fields; a readable repr."""
 
     __slots__ = ()
     __match_args__: tuple[str, ...] = ()
@@ -198,22 +203,23 @@ class _MessageValue:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"cannot delete {name!r}: a {type(self).__name__} is immutable")
 
-    def _field(self) -> Any:
-        return getattr(self, self.__match_args__[0])
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return bool(self._field() == other._field())
+        return self._fields() == other._fields()
 
     def __hash__(self) -> int:
-        return hash((type(self), self._field()))
+        return hash((type(self), *self._fields()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.__match_args__[0]}={self._field()!r})"
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__name__}({fields})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._field(),)
+        return type(self), self._fields()
 
 
 class TextMessage(_MessageValue):
@@ -246,6 +252,44 @@ class BinaryMessage(_MessageValue):
         if type(data) is not bytes:
             raise faults.wrong_type("data", "bytes", data)
         _set_binary(self, data)
+
+
+class TextFragment(_MessageValue):
+    """A piece of a text message has come, while streaming. A character is never split.
+
+    Args:
+        text: what has come since the last piece.
+        final: whether this ends the message.
+    """
+
+    __slots__ = __match_args__ = ("text", "final")
+    text: str
+    final: bool
+
+    def __init__(self, text: str, final: bool) -> None:
+        if type(text) is not str:
+            raise faults.wrong_type("text", "str", text)
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "final", bool(final))
+
+
+class BinaryFragment(_MessageValue):
+    """A piece of a binary message has come, while streaming.
+
+    Args:
+        data: what has come since the last piece.
+        final: whether this ends the message.
+    """
+
+    __slots__ = __match_args__ = ("data", "final")
+    data: bytes
+    final: bool
+
+    def __init__(self, data: bytes, final: bool) -> None:
+        if type(data) is not bytes:
+            raise faults.wrong_type("data", "bytes", data)
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "final", bool(final))
 
 
 class SendData(_MessageValue):
@@ -353,7 +397,8 @@ class BaseConnection:
         client: whether this is the client, which masks what it sends.
         random: the caller's source of masking keys, or `None` for the operating system's.
         state: the state to begin in.
-        max_frame_size, max_message_size, max_fragments: the limits of the options.
+        max_frame_size, max_message_size, max_decompressed_size, max_fragments: the limits of the
+            options.
     """
 
     __slots__ = (
@@ -363,7 +408,11 @@ class BaseConnection:
         "_chunk",
         "_chunk_now",
         "_client",
+        "_complete",
+        "_compressed",
         "_control",
+        "_deflate",
+        "_ended",
         "_eof",
         "_events",
         "_fin",
@@ -374,22 +423,28 @@ class BaseConnection:
         "_key_position",
         "_keys",
         "_left",
+        "_max_decompressed_size",
         "_max_fragments",
         "_max_frame_size",
         "_max_message_size",
         "_message",
         "_message_opcode",
         "_message_size",
+        "_more",
         "_now",
         "_opcode",
         "_outgoing",
+        "_outgoing_compressed",
         "_outgoing_tail",
         "_output_size",
         "_outputs",
         "_position",
         "_random",
         "_state",
+        "_streamed",
+        "_streaming",
         "_tail",
+        "_text_size",
         "_unpolled",
     )
 
@@ -401,6 +456,7 @@ class BaseConnection:
         state: ConnectionState,
         max_frame_size: int | None,
         max_message_size: int | None,
+        max_decompressed_size: int | None,
         max_fragments: int | None,
     ) -> None:
         self._client = client
@@ -410,6 +466,9 @@ class BaseConnection:
         self._max_frame_size = NO_LIMIT if max_frame_size is None else min(max_frame_size, NO_LIMIT)
         self._max_message_size = (
             NO_LIMIT if max_message_size is None else min(max_message_size, NO_LIMIT)
+        )
+        self._max_decompressed_size = (
+            NO_LIMIT if max_decompressed_size is None else min(max_decompressed_size, NO_LIMIT)
         )
         self._max_fragments = NO_LIMIT if max_fragments is None else min(max_fragments, NO_LIMIT)
         # Input: the chunk being decoded, how far, and those behind it, each with its `now`.
@@ -429,18 +488,32 @@ class BaseConnection:
         self._left = 0
         self._key: bytes | None = None
         self._control = b""
-        # The message in progress, and the end of its text that is not a whole character yet.
+        # The message in progress: how large it is, announced or inflated, and what is assembled.
         self._message_opcode = CONTINUATION
         self._message: bytearray | None = None
         self._message_size = 0
         self._fragments = 0
+        self._complete = False
+        # Its text: the size of the whole characters, and what follows them of another.
+        self._text_size = 0
         self._tail = b""
+        # Compression: a `deflate.PerMessageDeflate`, while there is one; whether the message in
+        # progress is compressed, whether all of its payload has been handed over, and whether there
+        # may be more of it without any more input.
+        self._deflate: Any = None
+        self._compressed = False
+        self._ended = False
+        self._more = False
+        # Whether messages, and the one in progress, come in fragments.
+        self._streaming = False
+        self._streamed = False
         # Output.
         self._events: deque[Any] = deque()
         self._outputs: deque[Any] = deque()
         self._output_size = 0
         self._outgoing = CONTINUATION
         self._outgoing_tail = b""
+        self._outgoing_compressed = False
         self._keys = b""
         self._key_position = 0
 
@@ -485,6 +558,8 @@ class BaseConnection:
             held += len(self._chunk) - self._position
         if self._message is not None:
             held += len(self._message)
+        if self._compressed and self._deflate is not None:
+            held += self._deflate.held
         return held
 
     def _take(self, size: int) -> bytes:
@@ -544,7 +619,7 @@ class BaseConnection:
         while True:
             if self._events:
                 return self._events.popleft()
-            if self._chunk is not None:
+            if self._chunk is not None or self._more:
                 if self._state is CONNECTED or self._state is CLOSING:
                     try:
                         event = self._decode()
@@ -573,7 +648,12 @@ class BaseConnection:
 
     def _decode(self) -> Any:
         """Return the next message of the chunk, or `None` where something else has happened."""
-        if self._opcode == NO_FRAME and not self._head and self._message_opcode == CONTINUATION:
+        if (
+            self._opcode == NO_FRAME
+            and not self._head
+            and self._message_opcode == CONTINUATION
+            and not self._streaming
+        ):
             event = self._decode_small()
             if event is not None:
                 return event
@@ -583,7 +663,10 @@ class BaseConnection:
             if self._opcode >= CLOSE:
                 self._read_control()
                 return None
-            event = self._read_data()
+            if self._compressed or self._streamed:
+                event = self._read_pieces()
+            else:
+                event = self._read_data()
             if event is not None or self._opcode != NO_FRAME or self._chunk is None:
                 return event
 
@@ -644,7 +727,7 @@ class BaseConnection:
             else:
                 break
             if violation is None and not head[0] & 0x08:
-                violation = self._judge_size(head[0] & 0x0F, self._left)
+                violation = self._judge_size(head[0], self._left)
             if violation is not None:
                 self._fail(violation)
                 return False
@@ -655,12 +738,16 @@ class BaseConnection:
         return True
 
     def _judge_frame(self, first: int, second: int) -> RemoteProtocolError | None:
-        violation = _judge_start(first, second, RESERVED)
+        opcode = first & 0x0F
+        reserved = RESERVED
+        if self._deflate is not None and opcode in (TEXT, BINARY):
+            # RFC 7692 section 6: set on the first frame of a compressed message, nowhere else.
+            reserved = RESERVED & ~RSV1
+        violation = _judge_start(first, second, reserved)
         if violation is not None:
             return violation
         if bool(second & MASKED) is self._client:
             return faults.frame_masked() if self._client else faults.frame_not_masked()
-        opcode = first & 0x0F
         if opcode == CONTINUATION:
             if self._message_opcode == CONTINUATION:
                 return faults.message_not_begun()
@@ -668,13 +755,17 @@ class BaseConnection:
             return faults.message_interrupted(opcode)
         return None
 
-    def _judge_size(self, opcode: int, length: int) -> RemoteProtocolError | None:
-        """Judge a data frame by the limits (RFC 6455 section 10.4)."""
+    def _judge_size(self, first: int, length: int) -> RemoteProtocolError | None:
+        """Judge a data frame by the limits (RFC 6455 section 10.4).
+
+        How large a compressed message is shows as it is inflated.
+        """
         if length > self._max_frame_size:
             return faults.frame_too_large(length, self._max_frame_size)
         if self._fragments + 1 > self._max_fragments:
             return faults.too_many_fragments(self._fragments + 1, self._max_fragments)
-        if self._message_size + length > self._max_message_size:
+        compressed = self._compressed or first & RSV1
+        if not compressed and self._message_size + length > self._max_message_size:
             return faults.message_too_large(self._message_size + length, self._max_message_size)
         return None
 
@@ -688,8 +779,11 @@ class BaseConnection:
         if self._opcode < CLOSE:
             if self._opcode != CONTINUATION:
                 self._message_opcode = self._opcode
+                self._compressed = bool(head[0] & RSV1)
+                self._streamed = self._streaming
             self._fragments += 1
-            self._message_size += self._left
+            if not self._compressed:
+                self._message_size += self._left
 
     def _read_control(self) -> None:
         """Read the payload of a control frame and hand it over once it is complete."""
@@ -721,35 +815,123 @@ class BaseConnection:
             self._opcode = NO_FRAME
             self._end_message()
             return self._whole_message(opcode, payload)
-        if self._message is None:
-            self._message = bytearray()
         while self._left:
             if self._chunk is None:
                 return None
-            piece = self._take(self._left)
-            size = len(piece)
-            self._left -= size
-            if self._key is not None:
-                piece = _mask(piece, self._key)
-                phase = size % 4
-                self._key = self._key[phase:] + self._key[:phase]
-            self._message += piece
-            if self._message_opcode == TEXT and not self._check_text(piece):
+            piece = self._take_payload()
+            if not self._append(piece):
                 return None
         self._opcode = NO_FRAME
-        if not self._fin:
+        return self._assembled_message() if self._fin else None
+
+    def _read_pieces(self) -> Any:
+        """Read on in a message that is compressed or streamed; return the event it gives next."""
+        while True:
+            piece = self._inflate() if self._compressed else self._read_piece()
+            if piece is None:
+                return None
+            if self._streamed:
+                event = self._fragment(piece)
+                if event is not None:
+                    return event
+            elif piece and not self._append(piece):
+                return None
+            elif self._complete:
+                return self._assembled_message()
+            if not piece or self._opcode == NO_FRAME:
+                return None
+
+    def _read_piece(self) -> bytes:
+        """Return what has come of the frame; empty if nothing has."""
+        piece = b"" if self._chunk is None or not self._left else self._take_payload()
+        if not self._left:
+            self._opcode = NO_FRAME
+            self._complete = self._fin
+        return piece
+
+    def _inflate(self) -> bytes | None:
+        """Return what can be inflated of the frame, empty if nothing; `None` if it has failed."""
+        deflate = self._deflate
+        limit = min(self._max_message_size, self._max_decompressed_size)
+        self._more = False
+        room = min(limit - self._message_size + 1, NO_LIMIT)
+        while True:
+            try:
+                piece: bytes = deflate.read(min(room, FRAGMENT_SIZE) if self._streamed else room)
+            except RemoteProtocolError as error:
+                self._fail(error)
+                return None
+            if piece:
+                break
+            if self._ended:
+                self._opcode = NO_FRAME
+                self._complete = True
+                return b""
+            if self._left:
+                if self._chunk is None:
+                    return b""
+                deflate.feed(self._take_payload())
+            elif self._fin:
+                deflate.end()
+                self._ended = True
+            else:
+                self._opcode = NO_FRAME
+                return b""
+        self._message_size += len(piece)
+        if self._message_size > limit:
+            # What is not UTF-8 within the limit goes before what is beyond it.
+            if self._message_opcode != TEXT or self._check_text(piece[:-1]):
+                self._fail(
+                    faults.inflated_too_large(self._max_message_size, self._max_decompressed_size)
+                )
             return None
-        return self._assembled_message()
+        self._more = True
+        return piece
+
+    def _take_payload(self) -> bytes:
+        """Take what the chunk holds of the frame's payload, unmasked."""
+        piece = self._take(self._left)
+        size = len(piece)
+        self._left -= size
+        if self._key is not None:
+            piece = _mask(piece, self._key)
+            phase = size % 4
+            self._key = self._key[phase:] + self._key[:phase]
+        return piece
+
+    def _append(self, piece: bytes) -> bool:
+        """Add a piece to the message. False if the connection has failed over it."""
+        if self._message is None:
+            self._message = bytearray()
+        self._message += piece
+        return self._message_opcode != TEXT or self._check_text(piece)
+
+    def _fragment(self, piece: bytes) -> Any:
+        """Make the event of a piece of a streamed message; `None` if it gives none."""
+        complete = self._complete
+        if self._message_opcode == TEXT:
+            text = self._tail + piece
+            if not self._check_text(piece):
+                return None
+            if complete and self._tail:
+                self._fail(faults.message_not_utf8(self._tail[0], self._text_size))
+                return None
+            characters = text[: len(text) - len(self._tail)].decode()
+            if complete:
+                self._end_message()
+            return TextFragment(characters, complete) if characters or complete else None
+        if complete:
+            self._end_message()
+        return BinaryFragment(piece, complete) if piece or complete else None
 
     def _check_text(self, piece: bytes) -> bool:
         """Check the next bytes of a text. False if the connection has failed over them."""
-        assert self._message is not None
         text = self._tail + piece
         end, sound = _check_utf8(text, False)
         if not sound:
-            position = len(self._message) - len(text) + end
-            self._fail(faults.message_not_utf8(text[end], position))
+            self._fail(faults.message_not_utf8(text[end], self._text_size + end))
             return False
+        self._text_size += end
         self._tail = text[end:]
         return True
 
@@ -763,11 +945,10 @@ class BaseConnection:
             return None
 
     def _assembled_message(self) -> Any:
-        message = self._message
-        assert message is not None
+        message = self._message or b""
         opcode = self._message_opcode
         if self._tail:
-            self._fail(faults.message_not_utf8(self._tail[0], len(message) - len(self._tail)))
+            self._fail(faults.message_not_utf8(self._tail[0], self._text_size))
             return None
         self._end_message()
         return BinaryMessage(bytes(message)) if opcode == BINARY else TextMessage(message.decode())
@@ -777,17 +958,25 @@ class BaseConnection:
         self._message = None
         self._message_size = 0
         self._fragments = 0
+        self._complete = False
+        self._text_size = 0
         self._tail = b""
+        self._compressed = False
+        self._ended = False
+        self._more = False
+        self._streamed = False
 
     # Sending
 
-    def send_text(self, text: Any, *, final: bool = True) -> None:
+    def send_text(self, text: Any, *, final: bool = True, compress: bool | None = None) -> None:
         """Send a text message, or with ``final=False`` its beginning.
 
         Args:
             text: `str`, or UTF-8 in any bytes-like object. The bytes of a fragment may end inside
                 a character.
             final: whether this is all of the message.
+            compress: whether to compress it where that was agreed on; `None` for what the options
+                say. A message that is begun with ``final=False`` has no known size, and is.
 
         Raises:
             LocalProtocolError: if the state is not CONNECTED, a fragmented message is unfinished,
@@ -796,24 +985,26 @@ class BaseConnection:
         """
         self._check_sendable("send_text")
         payload, tail = self._text_payload(text, b"", final)
-        self._send_data(TEXT, payload, final)
+        self._send_data(TEXT, payload, final, compress)
         if not final:
             self._outgoing = TEXT
             self._outgoing_tail = tail
 
-    def send_binary(self, data: Any, *, final: bool = True) -> None:
+    def send_binary(self, data: Any, *, final: bool = True, compress: bool | None = None) -> None:
         """Send a binary message, or with ``final=False`` its beginning.
 
         Args:
             data: any bytes-like object.
             final: whether this is all of the message.
+            compress: whether to compress it where that was agreed on; `None` for what the options
+                say. A message that is begun with ``final=False`` has no known size, and is.
 
         Raises:
             LocalProtocolError: if the state is not CONNECTED or a fragmented message is unfinished.
             TypeError: if `data` is not bytes-like.
         """
         self._check_sendable("send_binary")
-        self._send_data(BINARY, as_bytes(data), final)
+        self._send_data(BINARY, as_bytes(data), final, compress)
         if not final:
             self._outgoing = BINARY
 
@@ -835,7 +1026,7 @@ class BaseConnection:
             if self._outgoing == TEXT
             else (as_bytes(data), b"")
         )
-        self._send_data(CONTINUATION, payload, final)
+        self._send_data(CONTINUATION, payload, final, None)
         self._outgoing_tail = tail
         if final:
             self._outgoing = CONTINUATION
@@ -875,33 +1066,63 @@ class BaseConnection:
             raise faults.text_not_utf8(checked[end])
         return payload, checked[end:]
 
-    def _send_data(self, opcode: int, payload: bytes, final: bool) -> None:
+    def _send_data(self, opcode: int, payload: bytes, final: bool, compress: bool | None) -> None:
         """Queue a data frame (RFC 6455 section 5.2)."""
+        # Drawn first: what is wrong with a key must not leave a compressor changed.
+        key = self._draw_key() if self._client else None
         first = opcode | FIN if final else opcode
-        if self._client:
-            self._send_frame(first, payload)
-            return
-        head = _encode_head(first, len(payload), 0)
-        if len(payload) < JOIN_SIZE:
-            self._push_output(head + payload)
-        else:
-            self._push_output(head)
+        if self._deflate is not None:
+            compressed = self._compress(self._deflate, opcode, payload, final, compress)
+            if compressed is not None:
+                payload = compressed
+                if opcode != CONTINUATION:
+                    first |= RSV1
+        if key is None and len(payload) >= JOIN_SIZE:
+            self._push_output(_encode_head(first, len(payload), 0))
             self._push_output(payload)
+        else:
+            self._push_frame(first, payload, key)
+
+    def _compress(
+        self, deflate: Any, opcode: int, payload: bytes, final: bool, compress: bool | None
+    ) -> bytes | None:
+        """Compress the payload of a data frame, or return `None` if it goes as it is."""
+        compressed: bytes | None = None
+        if opcode == CONTINUATION:
+            wanted = self._outgoing_compressed
+        elif compress is None:
+            wanted = not final or len(payload) >= deflate.threshold
+        else:
+            wanted = bool(compress)
+        wanted = wanted and deflate.can_compress
+        self._outgoing_compressed = wanted and not final
+        if not wanted:
+            return None
+        if opcode != CONTINUATION and final:
+            compressed = deflate.compress_whole(payload)
+        else:
+            compressed = deflate.deflate(payload, final)
+        return compressed
 
     def _send_frame(self, first: int, payload: bytes) -> None:
-        """Queue a frame as one piece, masked by a client (RFC 6455 section 5.3)."""
-        if not self._client:
-            self._push_output(_encode_head(first, len(payload), 0) + payload)
-            return
-        state = self._state
-        key = self._masking_key()
-        if self._state is not state:
-            raise faults.state_changed(state, self._state)
-        self._push_output(_encode_head(first, len(payload), MASKED) + key + _mask(payload, key))
+        """Queue a frame as one piece."""
+        self._push_frame(first, payload, self._draw_key() if self._client else None)
 
-    def _masking_key(self) -> bytes:
+    def _push_frame(self, first: int, payload: bytes, key: bytes | None) -> None:
+        if key is None:
+            self._push_output(_encode_head(first, len(payload), 0) + payload)
+        else:
+            head = _encode_head(first, len(payload), MASKED)
+            self._push_output(head + key + _mask(payload, key))
+
+    def _draw_key(self) -> bytes:
+        """Return the masking key of the next frame (RFC 6455 section 5.3)."""
         if self._random is not None:
-            return _check_key(self._random.masking_key())
+            state = self._state
+            key = _check_key(self._random.masking_key())
+            if self._state is not state:
+                raise faults.state_changed(state, self._state)
+            return key
         position = self._key_position
         if position == len(self._keys):
             self._keys = os.urandom(4 * KEYS_IN_POOL)

@@ -21,6 +21,7 @@ from libc.string cimport memcpy
 
 from . import faults
 from .checks import as_bytes
+from .errors import RemoteProtocolError
 from .states import ConnectionState
 from .timers import check_timestamp
 
@@ -39,8 +40,10 @@ cdef extern from "Python.h":
 __all__ = [
     "BaseConnection",
     "BaseFrameDecoder",
+    "BinaryFragment",
     "BinaryMessage",
     "SendData",
+    "TextFragment",
     "TextMessage",
     "apply_mask",
     "encode_frame",
@@ -71,6 +74,9 @@ cdef enum:
 
     # Sends nobody has polled yet are joined up to this many bytes, payloads from it on not copied.
     JOIN_SIZE = 16 * 1024
+
+    # Inflated bytes in one event while streaming.
+    FRAGMENT_SIZE = 64 * 1024
 
     # Masking keys drawn from the operating system at once: a system call costs as much as a frame.
     KEYS_IN_POOL = 64
@@ -404,6 +410,81 @@ cdef class BinaryMessage:
 
 
 @cython.final
+@cython.freelist(8)
+cdef class TextFragment:
+    """A piece of a text message has come, while streaming. A character is never split.
+
+    Args:
+        text: what has come since the last piece.
+        final: whether this ends the message.
+    """
+
+    __match_args__ = ("text", "final")
+    cdef readonly str text
+    cdef readonly bint final
+
+    def __init__(self, text, final):
+        if type(text) is not str:
+            raise faults.wrong_type("text", "str", text)
+        self.text = text
+        self.final = final
+
+    def __eq__(self, other):
+        if type(other) is not TextFragment:
+            return NotImplemented
+        return (
+            self.text == (<TextFragment>other).text and self.final == (<TextFragment>other).final
+        )
+
+    def __hash__(self):
+        return hash((TextFragment, self.text, self.final))
+
+    def __repr__(self):
+        return f"TextFragment(text={self.text!r}, final={self.final!r})"
+
+    def __reduce__(self):
+        return TextFragment, (self.text, self.final)
+
+
+@cython.final
+@cython.freelist(8)
+cdef class BinaryFragment:
+    """A piece of a binary message has come, while streaming.
+
+    Args:
+        data: what has come since the last piece.
+        final: whether this ends the message.
+    """
+
+    __match_args__ = ("data", "final")
+    cdef readonly bytes data
+    cdef readonly bint final
+
+    def __init__(self, data, final):
+        if type(data) is not bytes:
+            raise faults.wrong_type("data", "bytes", data)
+        self.data = data
+        self.final = final
+
+    def __eq__(self, other):
+        if type(other) is not BinaryFragment:
+            return NotImplemented
+        return (
+            self.data == (<BinaryFragment>other).data
+            and self.final == (<BinaryFragment>other).final
+        )
+
+    def __hash__(self):
+        return hash((BinaryFragment, self.data, self.final))
+
+    def __repr__(self):
+        return f"BinaryFragment(data={self.data!r}, final={self.final!r})"
+
+    def __reduce__(self):
+        return BinaryFragment, (self.data, self.final)
+
+
+@cython.final
 @cython.freelist(64)
 cdef class SendData:
     """Write these bytes to the transport.
@@ -590,16 +671,18 @@ cdef class BaseConnection:
         client: whether this is the client, which masks what it sends.
         random: the caller's source of masking keys, or `None` for the operating system's.
         state: the state to begin in.
-        max_frame_size, max_message_size, max_fragments: the limits of the options.
+        max_frame_size, max_message_size, max_decompressed_size, max_fragments: the limits of the
+            options.
     """
 
     cdef object __weakref__
-    cdef bint _client
+    cdef readonly bint _client
     cdef readonly object _random
     # Written by `Connection._enter` alone.
     cdef public object _state
     cdef Py_ssize_t _max_frame_size
     cdef Py_ssize_t _max_message_size
+    cdef Py_ssize_t _max_decompressed_size
     cdef Py_ssize_t _max_fragments
 
     # Input: the chunk being decoded, how far, and those behind it, each with its `now`.
@@ -623,14 +706,30 @@ cdef class BaseConnection:
     cdef int _phase
     cdef bytes _control
 
-    # The message in progress: a `bytes` of our own that grows, and how its text goes on.
+    # The message in progress: how large it is, announced or inflated; what is assembled of it, a
+    # `bytes` of our own that grows; how its text goes on.
     cdef int _message_opcode
     cdef PyObject* _message
     cdef Py_ssize_t _message_length
     cdef Py_ssize_t _message_capacity
     cdef uint64_t _message_size
     cdef Py_ssize_t _fragments
+    cdef bint _complete
     cdef Utf8 _text
+    # What a streamed text has of a character that is not whole.
+    cdef bytes _tail
+
+    # Compression: a `deflate.PerMessageDeflate`, while there is one; whether the message in
+    # progress is compressed, whether all of its payload has been handed over, and whether there
+    # may be more of it without any more input.
+    cdef public object _deflate
+    cdef bint _compressed
+    cdef bint _ended
+    cdef bint _more
+
+    # Whether messages, and the one in progress, come in fragments.
+    cdef public bint _streaming
+    cdef bint _streamed
 
     # Output.
     cdef _Queue _events
@@ -638,6 +737,7 @@ cdef class BaseConnection:
     cdef Py_ssize_t _output_size
     cdef int _outgoing
     cdef Utf8 _outgoing_text
+    cdef bint _outgoing_compressed
     cdef bytes _keys
     cdef Py_ssize_t _key_position
 
@@ -645,12 +745,21 @@ cdef class BaseConnection:
         self._head_size = 2
         self._opcode = NO_FRAME
         self._control = b""
+        self._tail = b""
         self._events = _Queue()
         self._outputs = _Queue()
         self._keys = b""
 
     def __init__(
-        self, *, bint client, random, state, max_frame_size, max_message_size, max_fragments
+        self,
+        *,
+        bint client,
+        random,
+        state,
+        max_frame_size,
+        max_message_size,
+        max_decompressed_size,
+        max_fragments,
     ):
         self._client = client
         self._random = random
@@ -660,6 +769,9 @@ cdef class BaseConnection:
         )
         self._max_message_size = (
             NO_LIMIT if max_message_size is None else min(max_message_size, NO_LIMIT)
+        )
+        self._max_decompressed_size = (
+            NO_LIMIT if max_decompressed_size is None else min(max_decompressed_size, NO_LIMIT)
         )
         self._max_fragments = NO_LIMIT if max_fragments is None else min(max_fragments, NO_LIMIT)
 
@@ -709,10 +821,16 @@ cdef class BaseConnection:
         """Bytes held for events to come: undecoded input and the message under assembly."""
         cdef Py_ssize_t held
         with cython.critical_section(self):
-            held = self._backlog_size + self._head_length
-            held += PyBytes_GET_SIZE(self._control) + self._message_length
-            if self._chunk is not None:
-                held += PyBytes_GET_SIZE(self._chunk) - self._position
+            held = self._held()
+        return held
+
+    cdef Py_ssize_t _held(self) except -1:
+        cdef Py_ssize_t held = self._backlog_size + self._head_length
+        held += PyBytes_GET_SIZE(self._control) + self._message_length
+        if self._chunk is not None:
+            held += PyBytes_GET_SIZE(self._chunk) - self._position
+        if self._compressed and self._deflate is not None:
+            held += self._deflate.held
         return held
 
     cdef inline const octet* _data(self) noexcept:
@@ -788,7 +906,7 @@ cdef class BaseConnection:
             event = self._events.pop()
             if event is not None:
                 return event
-            if self._chunk is not None:
+            if self._chunk is not None or self._more:
                 if self._state is CONNECTED or self._state is CLOSING:
                     try:
                         event = self._decode()
@@ -823,6 +941,7 @@ cdef class BaseConnection:
             self._opcode == NO_FRAME
             and self._head_length == 0
             and self._message_opcode == CONTINUATION
+            and not self._streaming
         ):
             event = self._decode_small()
             if event is not None:
@@ -833,7 +952,10 @@ cdef class BaseConnection:
             if self._opcode >= CLOSE:
                 self._read_control()
                 return None
-            event = self._read_data()
+            if self._compressed or self._streamed:
+                event = self._read_pieces()
+            else:
+                event = self._read_data()
             if event is not None or self._opcode != NO_FRAME or self._chunk is None:
                 return event
 
@@ -897,7 +1019,7 @@ cdef class BaseConnection:
             else:
                 break
             if violation is None and not head[0] & 0x08:
-                violation = self._judge_size(length)
+                violation = self._judge_size(head[0], length)
             if violation is not None:
                 self._fail(violation)
                 return False
@@ -910,7 +1032,12 @@ cdef class BaseConnection:
 
     cdef object _judge_frame(self, int first, int second):
         cdef int opcode = first & 0x0F
-        cdef object violation = _judge_start(first, second, RESERVED)
+        cdef int reserved = RESERVED
+        cdef object violation
+        if self._deflate is not None and (opcode == TEXT or opcode == BINARY):
+            # RFC 7692 section 6: set on the first frame of a compressed message, nowhere else.
+            reserved = RESERVED & ~RSV1
+        violation = _judge_start(first, second, reserved)
         if violation is not None:
             return violation
         if (second & MASKED != 0) == self._client:
@@ -922,19 +1049,24 @@ cdef class BaseConnection:
             return faults.message_interrupted(opcode)
         return None
 
-    cdef object _judge_size(self, uint64_t length):
-        """Judge a data frame by the limits (RFC 6455 section 10.4)."""
+    cdef object _judge_size(self, int first, uint64_t length):
+        """Judge a data frame by the limits (RFC 6455 section 10.4).
+
+        How large a compressed message is shows as it is inflated.
+        """
+        cdef bint compressed = self._compressed or first & RSV1
         if length > <uint64_t>self._max_frame_size:
             return faults.frame_too_large(length, self._max_frame_size)
         if self._fragments + 1 > self._max_fragments:
             return faults.too_many_fragments(self._fragments + 1, self._max_fragments)
-        if self._message_size + length > <uint64_t>self._max_message_size:
+        if not compressed and self._message_size + length > <uint64_t>self._max_message_size:
             return faults.message_too_large(self._message_size + length, self._max_message_size)
         return None
 
     cdef int _begin_frame(self) except -1:
-        self._opcode = self._head[0] & 0x0F
-        self._fin = self._head[0] & FIN != 0
+        cdef int first = self._head[0]
+        self._opcode = first & 0x0F
+        self._fin = first & FIN != 0
         if not self._client:
             memcpy(self._key, self._head + self._head_length - 4, 4)
             self._phase = 0
@@ -943,8 +1075,11 @@ cdef class BaseConnection:
         if self._opcode < CLOSE:
             if self._opcode != CONTINUATION:
                 self._message_opcode = self._opcode
+                self._compressed = first & RSV1 != 0
+                self._streamed = self._streaming
             self._fragments += 1
-            self._message_size += <uint64_t>self._left
+            if not self._compressed:
+                self._message_size += <uint64_t>self._left
         return 0
 
     cdef int _read_control(self) except -1:
@@ -993,41 +1128,162 @@ cdef class BaseConnection:
         while self._left:
             if self._chunk is None:
                 return None
-            size = min(self._available(), self._left)
-            if not self._append(size):
+            if not self._append_payload(min(self._available(), self._left)):
                 return None
         self._opcode = NO_FRAME
-        if not self._fin:
-            return None
-        return self._assembled_message()
+        return self._assembled_message() if self._fin else None
 
-    cdef bint _append(self, Py_ssize_t size) except -1:
-        """Add octets of the chunk to the message. False if the connection has failed over them."""
-        cdef octet* target
-        self._reserve(size)
-        target = <octet*>PyBytes_Data(self._message) + self._message_length
+    cdef object _read_pieces(self):
+        """Read on in a message that is compressed or streamed; return the event it gives next."""
+        cdef bytes piece
+        cdef object event
+        while True:
+            piece = self._inflate() if self._compressed else self._read_piece()
+            if piece is None:
+                return None
+            if self._streamed:
+                event = self._fragment(piece)
+                if event is not None:
+                    return event
+            elif piece and not self._append(piece):
+                return None
+            elif self._complete:
+                return self._assembled_message()
+            if not piece or self._opcode == NO_FRAME:
+                return None
+
+    cdef bytes _read_piece(self):
+        """Return what has come of the frame; empty if nothing has."""
+        cdef bytes piece = b""
+        if self._chunk is not None and self._left:
+            piece = self._take_payload()
+        if not self._left:
+            self._opcode = NO_FRAME
+            self._complete = self._fin
+        return piece
+
+    cdef bytes _inflate(self):
+        """Return what can be inflated of the frame, empty if nothing; `None` if it has failed."""
+        cdef object deflate = self._deflate
+        cdef Py_ssize_t limit = min(self._max_message_size, self._max_decompressed_size)
+        cdef uint64_t room = <uint64_t>limit - self._message_size + 1
+        cdef bytes piece
+        self._more = False
+        if self._streamed:
+            room = min(room, <uint64_t>FRAGMENT_SIZE)
+        elif room > <uint64_t>NO_LIMIT:
+            room = <uint64_t>NO_LIMIT
+        while True:
+            try:
+                piece = deflate.read(room)
+            except RemoteProtocolError as error:
+                self._fail(error)
+                return None
+            if piece:
+                break
+            if self._ended:
+                self._opcode = NO_FRAME
+                self._complete = True
+                return b""
+            if self._left:
+                if self._chunk is None:
+                    return b""
+                deflate.feed(self._take_payload())
+            elif self._fin:
+                deflate.end()
+                self._ended = True
+            else:
+                self._opcode = NO_FRAME
+                return b""
+        self._message_size += <uint64_t>PyBytes_GET_SIZE(piece)
+        if self._message_size > <uint64_t>limit:
+            # What is not UTF-8 within the limit goes before what is beyond it.
+            if self._message_opcode != TEXT or self._check_text(piece[: PyBytes_GET_SIZE(piece) - 1]):
+                self._fail(
+                    faults.inflated_too_large(self._max_message_size, self._max_decompressed_size)
+                )
+            return None
+        self._more = True
+        return piece
+
+    cdef bytes _take_payload(self):
+        """Take what the chunk holds of the frame's payload, unmasked."""
+        cdef Py_ssize_t size = min(self._available(), self._left)
+        cdef bytes piece = PyBytes_FromStringAndSize(NULL, size)
+        self._copy_payload(<octet*>PyBytes_AS_STRING(piece), size)
+        return piece
+
+    cdef int _copy_payload(self, octet* target, Py_ssize_t size) except -1:
+        """Move octets of the chunk to where they are wanted, unmasked."""
         if self._client:
             memcpy(target, self._data(), size)
         else:
             _mask(target, self._data(), size, self._key, self._phase)
             self._phase = (self._phase + size) & 3
-        self._message_length += size
         self._left -= size
-        self._advance(size)
-        if self._message_opcode == TEXT and not _check_utf8(&self._text, target, size):
-            self._fail(faults.message_not_utf8(self._text.first, self._text.start))
-            return False
-        return True
+        return self._advance(size)
 
-    cdef int _reserve(self, Py_ssize_t size) except -1:
-        """Make room for more of the message, never more than twice what has come."""
-        cdef Py_ssize_t needed = self._message_length + size
+    cdef bint _append_payload(self, Py_ssize_t size) except -1:
+        """Add octets of the chunk to the message. False if the connection has failed over them."""
+        cdef octet* target = self._reserve(size)
+        self._copy_payload(target, size)
+        return self._message_opcode != TEXT or self._check_octets(target, size)
+
+    cdef bint _append(self, bytes piece) except -1:
+        """Add a piece to the message. False if the connection has failed over it."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(piece)
+        memcpy(self._reserve(size), PyBytes_AS_STRING(piece), size)
+        return self._message_opcode != TEXT or self._check_text(piece)
+
+    cdef bint _check_text(self, bytes piece) except -1:
+        """Check the next bytes of a text. False if the connection has failed over them."""
+        return self._check_octets(<const octet*>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+
+    cdef bint _check_octets(self, const octet* data, Py_ssize_t size) except -1:
+        if _check_utf8(&self._text, data, size):
+            return True
+        self._fail(faults.message_not_utf8(self._text.first, self._text.start))
+        return False
+
+    cdef object _fragment(self, bytes piece):
+        """Make the event of a piece of a streamed message; `None` if it gives none."""
+        cdef bint complete = self._complete
+        cdef bytes text
+        cdef Py_ssize_t whole
+        cdef object characters
+        if self._message_opcode == TEXT:
+            text = self._tail + piece
+            if not self._check_text(piece):
+                return None
+            if complete and self._text.missing:
+                self._fail(faults.message_not_utf8(self._text.first, self._text.start))
+                return None
+            whole = PyBytes_GET_SIZE(text)
+            if self._text.missing:
+                whole -= self._text.checked - self._text.start
+            self._tail = text[whole:]
+            characters = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(text), whole, NULL)
+            if complete:
+                self._end_message()
+            return TextFragment(characters, complete) if characters or complete else None
+        if complete:
+            self._end_message()
+        return BinaryFragment(piece, complete) if piece or complete else None
+
+    cdef octet* _reserve(self, Py_ssize_t size) except NULL:
+        """Lengthen the message, and return where it goes on.
+
+        Never more is reserved than twice what has come.
+        """
+        cdef Py_ssize_t begin = self._message_length
+        cdef Py_ssize_t needed = begin + size
         cdef Py_ssize_t capacity = max(2 * needed, <Py_ssize_t>SMALLEST_MESSAGE)
-        if needed <= self._message_capacity:
-            return 0
-        if self._fin and <uint64_t>capacity > self._message_size:
-            capacity = <Py_ssize_t>self._message_size
-        return self._resize(capacity)
+        if needed > self._message_capacity:
+            if self._fin and not self._compressed and <uint64_t>capacity > self._message_size:
+                capacity = <Py_ssize_t>self._message_size
+            self._resize(capacity)
+        self._message_length = needed
+        return <octet*>PyBytes_Data(self._message) + begin
 
     cdef int _resize(self, Py_ssize_t capacity) except -1:
         """Give the message another capacity. The octets are gone if there is no memory."""
@@ -1104,46 +1360,56 @@ cdef class BaseConnection:
         self._message_capacity = 0
         self._message_size = 0
         self._fragments = 0
+        self._complete = False
         self._text.missing = 0
         self._text.checked = 0
+        self._tail = b""
+        self._compressed = False
+        self._ended = False
+        self._more = False
+        self._streamed = False
         Py_XDECREF(message)
         return 0
 
     # Sending
 
     @cython.critical_section
-    def send_text(self, text, *, bint final=True):
+    def send_text(self, text, *, bint final=True, compress=None):
         """Send a text message, or with ``final=False`` its beginning.
 
         Args:
             text: `str`, or UTF-8 in any bytes-like object. The bytes of a fragment may end inside
                 a character.
             final: whether this is all of the message.
+            compress: whether to compress it where that was agreed on; `None` for what the options
+                say. A message that is begun with ``final=False`` has no known size, and is.
 
         Raises:
             LocalProtocolError: if the state is not CONNECTED, a fragmented message is unfinished,
                 or the text is not encodable or not UTF-8.
             TypeError: if `text` is neither `str` nor bytes-like.
         """
-        self._check_sendable("send_text")
-        self._send_text(TEXT, text, final)
+        self._require_sendable("send_text")
+        self._send_text(TEXT, text, final, compress)
         if not final:
             self._outgoing = TEXT
 
     @cython.critical_section
-    def send_binary(self, data, *, bint final=True):
+    def send_binary(self, data, *, bint final=True, compress=None):
         """Send a binary message, or with ``final=False`` its beginning.
 
         Args:
             data: any bytes-like object.
             final: whether this is all of the message.
+            compress: whether to compress it where that was agreed on; `None` for what the options
+                say. A message that is begun with ``final=False`` has no known size, and is.
 
         Raises:
             LocalProtocolError: if the state is not CONNECTED or a fragmented message is unfinished.
             TypeError: if `data` is not bytes-like.
         """
-        self._check_sendable("send_binary")
-        self._send_binary(BINARY, data, final)
+        self._require_sendable("send_binary")
+        self._send_binary(BINARY, data, final, compress)
         if not final:
             self._outgoing = BINARY
 
@@ -1162,13 +1428,16 @@ cdef class BaseConnection:
         """
         self._check_continuable("send_continuation")
         if self._outgoing == TEXT:
-            self._send_text(CONTINUATION, data, final)
+            self._send_text(CONTINUATION, data, final, None)
         else:
-            self._send_binary(CONTINUATION, data, final)
+            self._send_binary(CONTINUATION, data, final, None)
         if final:
             self._outgoing = CONTINUATION
 
-    cdef int _check_sendable(self, str call) except -1:
+    def _check_sendable(self, str call not None):
+        self._require_sendable(call)
+
+    cdef int _require_sendable(self, str call) except -1:
         if self._state is not CONNECTED:
             raise faults.not_connected(call, self._state)
         if self._outgoing != CONTINUATION:
@@ -1182,13 +1451,15 @@ cdef class BaseConnection:
             raise faults.nothing_to_continue()
         return 0
 
-    cdef int _send_text(self, int opcode, object text, bint final) except -1:
+    cdef int _send_text(self, int opcode, object text, bint final, object compress) except -1:
         """Queue a frame of a text; what it leaves of a character is for the next one to go on."""
         cdef Utf8 checked = self._outgoing_text
         cdef Py_buffer view
         if isinstance(text, str):
-            if not PyUnicode_IS_COMPACT_ASCII(text) or (
-                PyUnicode_GET_LENGTH(text) >= JOIN_SIZE and not self._client
+            if (
+                self._deflate is not None
+                or not PyUnicode_IS_COMPACT_ASCII(text)
+                or (PyUnicode_GET_LENGTH(text) >= JOIN_SIZE and not self._client)
             ):
                 try:
                     text = PyUnicode_AsUTF8String(text)
@@ -1196,15 +1467,15 @@ cdef class BaseConnection:
                     raise faults.text_not_encodable(error) from None
             if checked.missing:
                 _check_outgoing(&checked, _octets(text), _size(text), final)
-            self._send_data(opcode, text, final)
+            self._send_data(opcode, text, final, compress)
         elif type(text) is bytes:
             _check_outgoing(&checked, _octets(text), _size(text), final)
-            self._send_data(opcode, text, final)
+            self._send_data(opcode, text, final, compress)
         elif PyObject_CheckBuffer(text):
             _get_buffer(text, &view)
             try:
                 _check_outgoing(&checked, <const octet*>view.buf, view.len, final)
-                self._send_view(opcode, &view, final)
+                self._send_view(opcode, &view, final, compress)
             finally:
                 PyBuffer_Release(&view)
         else:
@@ -1212,22 +1483,31 @@ cdef class BaseConnection:
         self._outgoing_text = checked
         return 0
 
-    cdef int _send_binary(self, int opcode, object data, bint final) except -1:
+    cdef int _send_binary(self, int opcode, object data, bint final, object compress) except -1:
         cdef Py_buffer view
         if type(data) is bytes:
-            return self._send_data(opcode, data, final)
+            return self._send_data(opcode, data, final, compress)
         _get_buffer(data, &view)
         try:
-            return self._send_view(opcode, &view, final)
+            return self._send_view(opcode, &view, final, compress)
         finally:
             PyBuffer_Release(&view)
 
-    cdef int _send_data(self, int opcode, object payload, bint final) except -1:
+    cdef int _send_data(self, int opcode, object payload, bint final, object compress) except -1:
         """Queue a data frame (RFC 6455 section 5.2) of `bytes` or of a compact ASCII `str`."""
         cdef int first = opcode | FIN if final else opcode
         cdef octet key[4]
+        cdef object compressed
         if self._client:
+            # Drawn first: what is wrong with a key must not leave a compressor changed.
             self._draw_key(key)
+        if self._deflate is not None:
+            compressed = self._compress(opcode, payload, final, compress)
+            if compressed is not None:
+                payload = compressed
+                if opcode != CONTINUATION:
+                    first |= RSV1
+        if self._client:
             self._push_bytes(_encode_masked(first, _octets(payload), _size(payload), key))
         elif _size(payload) < JOIN_SIZE:
             self._push_bytes(_encode_unmasked(first, _octets(payload), _size(payload)))
@@ -1236,23 +1516,41 @@ cdef class BaseConnection:
             self._push_bytes(<bytes>payload)
         return 0
 
-    cdef int _send_view(self, int opcode, Py_buffer* view, bint final) except -1:
+    cdef int _send_view(self, int opcode, Py_buffer* view, bint final, object compress) except -1:
         """Queue a data frame of what lies in a buffer."""
         cdef int first = opcode | FIN if final else opcode
         cdef octet key[4]
+        if self._deflate is not None or (view.len >= JOIN_SIZE and not self._client):
+            payload = PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
+            return self._send_data(opcode, payload, final, compress)
         if self._client:
             self._draw_key(key)
             self._push_bytes(_encode_masked(first, <const octet*>view.buf, view.len, key))
-        elif view.len < JOIN_SIZE:
-            self._push_bytes(_encode_unmasked(first, <const octet*>view.buf, view.len))
         else:
-            self._push_bytes(_encode_head_alone(first, view.len))
-            self._push_bytes(PyBytes_FromStringAndSize(<const char*>view.buf, view.len))
+            self._push_bytes(_encode_unmasked(first, <const octet*>view.buf, view.len))
         return 0
+
+    cdef bytes _compress(self, int opcode, bytes payload, bint final, object compress):
+        """Compress the payload of a data frame, or return `None` if it goes as it is."""
+        cdef object deflate = self._deflate
+        cdef bint wanted
+        if opcode == CONTINUATION:
+            wanted = self._outgoing_compressed
+        elif compress is None:
+            wanted = not final or PyBytes_GET_SIZE(payload) >= <Py_ssize_t>deflate.threshold
+        else:
+            wanted = compress
+        wanted = wanted and deflate.can_compress
+        self._outgoing_compressed = wanted and not final
+        if not wanted:
+            return None
+        if opcode != CONTINUATION and final:
+            return deflate.compress_whole(payload)
+        return deflate.deflate(payload, final)
 
     @cython.critical_section
     def _send_frame(self, int first, bytes payload not None):
-        """Queue a frame as one piece, masked by a client (RFC 6455 section 5.3)."""
+        """Queue a frame as one piece."""
         cdef octet key[4]
         if self._client:
             self._draw_key(key)
@@ -1261,6 +1559,7 @@ cdef class BaseConnection:
             self._push_bytes(_encode_unmasked(first, _octets(payload), _size(payload)))
 
     cdef int _draw_key(self, octet* key) except -1:
+        """Write the masking key of the next frame (RFC 6455 section 5.3)."""
         cdef object state = self._state
         cdef object drawn
         if self._random is not None:

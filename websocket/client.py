@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from .checks import check_string
 from .connection import Connection, check_extensions
+from .deflate import PerMessageDeflateConfig, check_answer
 from .errors import HandshakeError, LimitExceeded, LocalProtocolError
 from .handshake.request import HandshakeRequest
 from .handshake.response import HandshakeValidator, check_offers
@@ -62,14 +63,14 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
             LocalProtocolError: if an extension is malformed or not supported.
             TypeError: if an argument is of another type.
         """
-        elements = check_extensions(extensions)
+        elements, agreement = check_extensions(extensions)
         if protocol is not None:
             check_string("protocol", protocol)
         if options is None:
             options = ClientConnectionOptions()
         connection = cls.__new__(cls)
         connection._begin(options, random, ConnectionState.CONNECTING)
-        connection._open(protocol, elements)
+        connection._open(protocol, elements, agreement)
         return connection
 
     def _begin(
@@ -115,6 +116,7 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
             options.host,
             origin=options.origin,
             protocols=options.protocols,
+            extensions=self._offers,
             headers=options.headers,
         ).build(nonce)
         self._validator = HandshakeValidator(
@@ -137,15 +139,30 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
             self._response = validator.response
             if response is None:
                 return True
-            check_offers(response, self._options.protocols, ())
+            check_offers(response, self._options.protocols, self._offers)
+            agreement = self._agreement(response.extensions)
         except (HandshakeError, LimitExceeded) as error:
             self._response = validator.response
             self._fail(error)
             return True
         self._validator = None
         self._return_input(validator.remaining)
-        self._open(response.protocol, response.extensions)
+        self._open(response.protocol, response.extensions, agreement)
         return True
+
+    @property
+    def _offers(self) -> tuple[str, ...]:
+        deflate = self._options.deflate
+        return () if deflate is None else (deflate.to_extension().encode(),)
+
+    def _agreement(self, extensions: tuple[str, ...]) -> PerMessageDeflateConfig | None:
+        """What the server's answer to our only offer says.
+
+        Raises:
+            InvalidHandshake: if it does not accept what was offered.
+        """
+        deflate = self._options.deflate
+        return None if deflate is None or not extensions else check_answer(extensions[0], deflate)
 
     def _finish_handshake(self) -> bool:
         """Give the answer up. Whether it was a refusal, of which the body was awaited."""

@@ -7,12 +7,18 @@ wire; what the opening handshake needs stands above, in `client` and `server`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from ._backend import BaseConnection
 from .checks import check_strings
 from .close_codes import CloseCode
+from .deflate import (
+    PERMESSAGE_DEFLATE,
+    PerMessageDeflate,
+    PerMessageDeflateConfig,
+    check_hand_built,
+)
 from .errors import (
     ConnectionLost,
     ConnectionTimedOut,
@@ -24,10 +30,11 @@ from .errors import (
 )
 from .events import Connected, Failed, Ping, Pong, StateChanged
 from .extensions import Extension
-from .frames import BytesLike, close_payload, control_payload
+from .frames import FIN, BytesLike, close_payload, control_payload
 from .opcodes import Opcode
 from .options import ConnectionOptions
 from .outputs import ClearTimer, CloseConnection, SetTimer
+from .prepared import PreparedMessage
 from .randomness import RandomSource
 from .states import TRANSITIONS, ConnectionState
 from .timers import TimerId, Timestamp, check_timestamp
@@ -35,7 +42,6 @@ from .values import Close
 
 __all__ = ["Connection", "check_extensions"]
 
-FIN = 0x80
 MAX_OUTSTANDING_PINGS = 1024
 """Pings remembered until their Pong comes. Beyond, the oldest is forgotten."""
 
@@ -76,6 +82,7 @@ class Connection(BaseConnection, Generic[OptionsT]):
             state=state,
             max_frame_size=options.max_frame_size,
             max_message_size=options.max_message_size,
+            max_decompressed_size=options.max_decompressed_size,
             max_fragments=options.max_fragments,
         )
         self._options = options
@@ -117,6 +124,19 @@ class Connection(BaseConnection, Generic[OptionsT]):
     def close_received_first(self) -> bool:
         """Whether the peer sent its Close frame first."""
         return self._close_received_first
+
+    @property
+    def streaming(self) -> bool:
+        """Whether data comes piece by piece, as `TextFragment` and `BinaryFragment`.
+
+        As far as it has arrived, so that a message of any size takes no more memory than what is
+        fed at once. Set at any time; it holds from the next message on.
+        """
+        return self._streaming
+
+    @streaming.setter
+    def streaming(self, streaming: bool) -> None:
+        self._streaming = bool(streaming)
 
     # Calls
 
@@ -169,6 +189,28 @@ class Connection(BaseConnection, Generic[OptionsT]):
         if self._state is not ConnectionState.CLOSING or self._close_received is not None:
             self._check_connected("send_pong")
         self._send_frame(FIN | Opcode.PONG, control_payload("Pong", payload))
+
+    def send_prepared(self, message: PreparedMessage) -> None:
+        """Send a message that was encoded once for many connections.
+
+        Args:
+            message: made of what `send_text` or `send_binary` would be given.
+
+        Raises:
+            LocalProtocolError: if the state is not CONNECTED or a fragmented message is unfinished.
+            TypeError: if it is no `PreparedMessage`.
+        """
+        if not isinstance(message, PreparedMessage):
+            raise TypeError(f"message must be a PreparedMessage, not {message!r}")
+        self._check_sendable("send_prepared")
+        encoding = message.encode(self._deflate)
+        if self._client:
+            self._send_frame(encoding.first_octet, encoding.payload)
+        else:
+            self._push_output(encoding.frame)
+        if encoding.compressed:
+            # The peer's window has it now, and ours has not.
+            self._deflate.forget()
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin the closing handshake (RFC 6455 section 7.1.2). In CLOSING this does nothing.
@@ -248,10 +290,19 @@ class Connection(BaseConnection, Generic[OptionsT]):
         self._state = state
         self._push_event(StateChanged(state))
 
-    def _open(self, protocol: str | None, extensions: tuple[str, ...]) -> None:
+    def _open(
+        self,
+        protocol: str | None,
+        extensions: tuple[str, ...],
+        agreement: PerMessageDeflateConfig | None,
+    ) -> None:
         """The opening handshake has succeeded."""
         self._protocol = protocol
         self._extensions = extensions
+        if agreement is not None:
+            self._deflate = PerMessageDeflate(
+                agreement, client=self._client, tuning=self._options.deflate
+            )
         self._enter(ConnectionState.CONNECTED)
         self._push_event(Connected(protocol, extensions))
         self._clear_timer(TimerId.OPEN_TIMEOUT)
@@ -277,6 +328,7 @@ class Connection(BaseConnection, Generic[OptionsT]):
     def _finish(self) -> None:
         """It is over."""
         self._discard_input()
+        self._deflate = None
         self._eof = False
         self._outstanding_pings = None
         for timer_id in _CLEARING_ORDER:
@@ -369,6 +421,7 @@ class Connection(BaseConnection, Generic[OptionsT]):
             return
         self._close_received = close
         self._discard_input()
+        self._deflate = None
         self._push_event(close)
         try:
             if self._close_sent is None:
@@ -416,26 +469,40 @@ _CLEARING_ORDER = (
 )
 
 
-def check_extensions(extensions: Iterable[str]) -> tuple[str, ...]:
-    """Return the elements that the caller says were agreed on, if this library can serve them.
+def check_extensions(
+    extensions: Iterable[str], offers: Sequence[str] | None = None
+) -> tuple[tuple[str, ...], PerMessageDeflateConfig | None]:
+    """Return the elements that the caller says are agreed on, and what they mean for compression.
+
+    Args:
+        extensions: the elements of ``Sec-WebSocket-Extensions``.
+        offers: those of the client, if they are to be compared.
 
     Raises:
-        LocalProtocolError: if one is malformed, or is permessage-deflate.
+        LocalProtocolError: if one is malformed, or is a permessage-deflate that cannot be.
         TypeError: if they are no strings.
     """
     elements = check_strings("extensions", extensions)
+    agreement: PerMessageDeflateConfig | None = None
     for element in elements:
         try:
             parsed = Extension.parse_strict(element)
+            if len(parsed) != 1:
+                raise LocalProtocolError(
+                    f"extension {element!r} is not one element but {len(parsed)}:"
+                    " give each by itself"
+                )
+            if parsed[0].name != PERMESSAGE_DEFLATE:
+                continue
+            if agreement is not None:
+                raise LocalProtocolError(f"{PERMESSAGE_DEFLATE} is there twice: {elements!r}")
+            if offers is None:
+                agreement = PerMessageDeflateConfig.from_extension_for_client_response(parsed[0])
+            else:
+                agreement = check_hand_built(element, offers)
         except ExtensionParseError as error:
             raise LocalProtocolError(f"extension {element!r} is malformed: {error}") from error
-        if len(parsed) != 1:
-            raise LocalProtocolError(
-                f"extension {element!r} is not one element but {len(parsed)}: give each by itself"
-            )
-        if any(extension.name == "permessage-deflate" for extension in parsed):
-            raise LocalProtocolError(f"extension {element!r} is not supported")
-    return elements
+    return elements, agreement
 
 
 def _parse_close(payload: bytes) -> Close:

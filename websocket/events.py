@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
-from ._backend import BinaryMessage, TextMessage
+from ._backend import BinaryFragment, BinaryMessage, TextFragment, TextMessage
 from .errors import WebSocketError
 from .handshake.request import ServerHandshakeRequest
 from .states import ConnectionState
 from .values import Close, Value
 
 __all__ = [
+    "BinaryFragment",
     "BinaryMessage",
     "Close",
     "Connected",
@@ -24,6 +25,7 @@ __all__ = [
     "Ping",
     "Pong",
     "StateChanged",
+    "TextFragment",
     "TextMessage",
 ]
 
@@ -123,6 +125,8 @@ Event = Union[
     Connected,
     TextMessage,
     BinaryMessage,
+    TextFragment,
+    BinaryFragment,
     Ping,
     Pong,
     Close,

@@ -18,6 +18,7 @@ __all__ = [
     "frame_masked",
     "frame_not_masked",
     "frame_too_large",
+    "inflated_too_large",
     "length_not_minimal",
     "length_too_large",
     "message_interrupted",
@@ -91,6 +92,13 @@ def frame_too_large(length: int, maximum: int) -> LimitExceeded:
 
 def message_too_large(length: int, maximum: int) -> LimitExceeded:
     return LimitExceeded(f"message of {length} bytes or more", "max_message_size", maximum)
+
+
+def inflated_too_large(max_message_size: int, max_decompressed_size: int) -> LimitExceeded:
+    """The smaller of the two limits is the one exceeded."""
+    if max_message_size <= max_decompressed_size:
+        return LimitExceeded("inflated message", "max_message_size", max_message_size)
+    return LimitExceeded("inflated message", "max_decompressed_size", max_decompressed_size)
 
 
 def too_many_fragments(count: int, maximum: int) -> LimitExceeded:

@@ -11,10 +11,14 @@ from .errors import LocalProtocolError
 from .opcodes import Opcode
 from .values import Value, assign
 
-__all__ = ["BytesLike", "Frame", "FrameDecoder", "close_payload", "control_payload"]
+__all__ = ["FIN", "RSV1", "BytesLike", "Frame", "FrameDecoder", "close_payload", "control_payload"]
 
 BytesLike = Union[bytes, bytearray, memoryview]
 """What is taken for bytes; any other object with a buffer serves as well."""
+
+FIN = 0x80
+RSV1 = 0x40
+"""Bits of the first octet of a frame (RFC 6455 section 5.2)."""
 
 MAX_CONTROL_PAYLOAD = 125
 """Bytes that a control frame may carry (RFC 6455 section 5.5)."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .checks import check_limit, check_seconds, check_string, check_strings
+from .deflate import PerMessageDeflateConfig
 from .headers import HeaderPairs, Headers
 from .values import assign
 
@@ -22,6 +23,7 @@ class ConnectionOptions:
         protocols: subprotocols, in order of preference (RFC 6455 section 1.9). A client offers
             them; a server takes the first of the client's that is among them.
         headers: extra header fields for the request or the response.
+        deflate: how to compress, and what to negotiate (RFC 7692); `None` does without.
         open_timeout: seconds that the opening handshake may take; 10 are plenty for a few round
             trips, and keep silent clients from holding a server's sockets.
         ping_interval: seconds between keepalive Pings; 30 outlast the usual idle time-outs of
@@ -30,7 +32,9 @@ class ConnectionOptions:
         close_timeout: seconds that the closing handshake may take.
         auto_pong: answer every Ping at once. If `False` the application answers with `send_pong`.
         max_frame_size: bytes in the payload of a data frame, as it is on the wire.
-        max_message_size: bytes in a message, fragmented or not.
+        max_message_size: bytes in a message, fragmented or not, compressed or not.
+        max_decompressed_size: bytes in an inflated message; a thousandth of that may be enough to
+            send it.
         max_fragments: frames in a message, empty ones included, each of which costs its receiver
             time and its sender two bytes.
         max_handshake_size: bytes in the head of the opening handshake, however it trickles in,
@@ -43,6 +47,7 @@ class ConnectionOptions:
 
     protocols: tuple[str, ...]
     headers: Headers
+    deflate: PerMessageDeflateConfig | None
     open_timeout: float | None
     ping_interval: float | None
     pong_timeout: float | None
@@ -50,6 +55,7 @@ class ConnectionOptions:
     auto_pong: bool
     max_frame_size: int | None
     max_message_size: int | None
+    max_decompressed_size: int | None
     max_fragments: int | None
     max_handshake_size: int | None
 
@@ -58,6 +64,7 @@ class ConnectionOptions:
         *,
         protocols: Iterable[str] = (),
         headers: HeaderPairs = (),
+        deflate: PerMessageDeflateConfig | None = None,
         open_timeout: float | None = 10.0,
         ping_interval: float | None = 30.0,
         pong_timeout: float | None = 10.0,
@@ -65,6 +72,7 @@ class ConnectionOptions:
         auto_pong: bool = True,
         max_frame_size: int | None = 64 * _MIB,
         max_message_size: int | None = 64 * _MIB,
+        max_decompressed_size: int | None = 16 * _MIB,
         max_fragments: int | None = 131072,
         max_handshake_size: int | None = 16 * 1024,
     ) -> None:
@@ -72,6 +80,7 @@ class ConnectionOptions:
             self,
             protocols=check_strings("protocols", protocols),
             headers=Headers(headers),
+            deflate=_deflate(deflate, isinstance(self, ClientConnectionOptions)),
             open_timeout=check_seconds("open_timeout", open_timeout),
             ping_interval=check_seconds("ping_interval", ping_interval),
             pong_timeout=check_seconds("pong_timeout", pong_timeout),
@@ -79,6 +88,7 @@ class ConnectionOptions:
             auto_pong=bool(auto_pong),
             max_frame_size=check_limit("max_frame_size", max_frame_size),
             max_message_size=check_limit("max_message_size", max_message_size),
+            max_decompressed_size=check_limit("max_decompressed_size", max_decompressed_size),
             max_fragments=check_limit("max_fragments", max_fragments),
             max_handshake_size=check_limit("max_handshake_size", max_handshake_size),
         )
@@ -111,6 +121,7 @@ class ClientConnectionOptions(ConnectionOptions):
         origin: str | None = None,
         protocols: Iterable[str] = (),
         headers: HeaderPairs = (),
+        deflate: PerMessageDeflateConfig | None = None,
         open_timeout: float | None = 10.0,
         ping_interval: float | None = 30.0,
         pong_timeout: float | None = 10.0,
@@ -118,6 +129,7 @@ class ClientConnectionOptions(ConnectionOptions):
         auto_pong: bool = True,
         max_frame_size: int | None = 64 * _MIB,
         max_message_size: int | None = 64 * _MIB,
+        max_decompressed_size: int | None = 16 * _MIB,
         max_fragments: int | None = 131072,
         max_handshake_size: int | None = 16 * 1024,
         max_response_body: int | None = 64 * 1024,
@@ -125,6 +137,7 @@ class ClientConnectionOptions(ConnectionOptions):
         super().__init__(
             protocols=protocols,
             headers=headers,
+            deflate=deflate,
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             pong_timeout=pong_timeout,
@@ -132,6 +145,7 @@ class ClientConnectionOptions(ConnectionOptions):
             auto_pong=auto_pong,
             max_frame_size=max_frame_size,
             max_message_size=max_message_size,
+            max_decompressed_size=max_decompressed_size,
             max_fragments=max_fragments,
             max_handshake_size=max_handshake_size,
         )
@@ -164,6 +178,7 @@ class ServerConnectionOptions(ConnectionOptions):
         origins: Iterable[str | None] | None = None,
         protocols: Iterable[str] = (),
         headers: HeaderPairs = (),
+        deflate: PerMessageDeflateConfig | None = None,
         open_timeout: float | None = 10.0,
         ping_interval: float | None = 30.0,
         pong_timeout: float | None = 10.0,
@@ -171,12 +186,14 @@ class ServerConnectionOptions(ConnectionOptions):
         auto_pong: bool = True,
         max_frame_size: int | None = 64 * _MIB,
         max_message_size: int | None = 64 * _MIB,
+        max_decompressed_size: int | None = 16 * _MIB,
         max_fragments: int | None = 131072,
         max_handshake_size: int | None = 16 * 1024,
     ) -> None:
         super().__init__(
             protocols=protocols,
             headers=headers,
+            deflate=deflate,
             open_timeout=open_timeout,
             ping_interval=ping_interval,
             pong_timeout=pong_timeout,
@@ -184,10 +201,20 @@ class ServerConnectionOptions(ConnectionOptions):
             auto_pong=auto_pong,
             max_frame_size=max_frame_size,
             max_message_size=max_message_size,
+            max_decompressed_size=max_decompressed_size,
             max_fragments=max_fragments,
             max_handshake_size=max_handshake_size,
         )
         assign(self, origins=None if origins is None else _origins(origins))
+
+
+def _deflate(value: PerMessageDeflateConfig | None, client: bool) -> PerMessageDeflateConfig | None:
+    if value is None:
+        return None
+    if not isinstance(value, PerMessageDeflateConfig):
+        raise TypeError(f"deflate must be a PerMessageDeflateConfig or None, not {value!r}")
+    value.check_side(client)
+    return value
 
 
 def _origins(values: Iterable[str | None]) -> tuple[str | None, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from .checks import check_string
 from .connection import Connection, check_extensions
+from .deflate import PerMessageDeflateConfig, accept_offers
 from .errors import (
     HandshakeError,
     InvalidHandshake,
@@ -72,12 +73,12 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
             LocalProtocolError: if an extension is malformed or not supported.
             TypeError: if an argument is of another type.
         """
-        elements = check_extensions(extensions)
+        elements, agreement = check_extensions(extensions)
         if protocol is not None:
             check_string("protocol", protocol)
         connection = cls.__new__(cls)
         connection._begin(options, random, ConnectionState.CONNECTING)
-        connection._open(protocol, elements)
+        connection._open(protocol, elements, agreement)
         return connection
 
     def _begin(
@@ -126,7 +127,12 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
             self._refuse(error.status, error)
             return
         protocol = choose_protocol(request.protocols, self._options.protocols)
-        self._accept(request, ServerHandshakeResponse(protocol=protocol))
+        deflate = self._options.deflate
+        accepted = None if deflate is None else accept_offers(request.extensions, deflate)
+        extensions, agreement = ((), None) if accepted is None else ((accepted[0],), accepted[1])
+        self._accept(
+            request, ServerHandshakeResponse(protocol=protocol, extensions=extensions), agreement
+        )
 
     def accept_handshake(self, response: ServerHandshakeResponse | None = None) -> None:
         """Accept the request.
@@ -152,7 +158,8 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
             response = ServerHandshakeResponse()
         elif not isinstance(response, ServerHandshakeResponse):
             raise TypeError(f"response must be a ServerHandshakeResponse, not {response!r}")
-        self._accept(request, response)
+        _, agreement = check_extensions(response.extensions, request.extensions)
+        self._accept(request, response, agreement)
 
     def reject_handshake(
         self,
@@ -194,11 +201,15 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
             return None
         return InvalidHandshake(f"Origin {request.origin!r} is not allowed", 403)
 
-    def _accept(self, request: ServerHandshakeRequest, response: ServerHandshakeResponse) -> None:
-        elements = check_extensions(response.extensions)
+    def _accept(
+        self,
+        request: ServerHandshakeRequest,
+        response: ServerHandshakeResponse,
+        agreement: PerMessageDeflateConfig | None,
+    ) -> None:
         self._push_output(response.build(request, self._options.headers))
         self._validator = None
-        self._open(response.protocol, elements)
+        self._open(response.protocol, response.extensions, agreement)
 
     def _refuse(self, status: int, error: WebSocketError) -> None:
         """Answer a request that breaks a rule, or that took too long, and fail."""
