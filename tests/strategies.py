@@ -7,6 +7,7 @@ strategy takes longer than to draw from it, so each is made once.
 
 from __future__ import annotations
 
+import zlib
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -135,6 +136,51 @@ def messages(draw: DrawFn, masked: bool) -> bytes:
     return data
 
 
+def deflated(data: bytes) -> bytes:
+    """The payload of a compressed message that refers to none before it."""
+    compressor = zlib.compressobj(wbits=-9)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+# RFC 7692 section 7.2.3: uncompressed blocks, a final block with another behind it, two blocks.
+_ODD_DEFLATE = st.sampled_from(
+    [
+        b"\x00",
+        bytes.fromhex("000500faff48656c6c6f00"),
+        bytes.fromhex("f348cdc9c9070000"),
+        bytes.fromhex("f248050000 00ffffcac9c90700".replace(" ", "")),
+        b"",
+        b"\x03\x00" * 1030 + b"\x00",
+        b"\x03\x00",
+        b"\xff\xff\xff",
+        bytes.fromhex("f248cdc9c907"),
+    ]
+)
+_BOMB = deflated(bytes(70000))
+
+
+@cache
+@st.composite
+def compressed_messages(draw: DrawFn, masked: bool) -> bytes:
+    """A message as a peer sends it after permessage-deflate was agreed on, mostly sound."""
+    opcode = draw(_DATA_OPCODES)
+    content = draw(TEXTS).encode() if opcode == TEXT else draw(PAYLOADS)
+    payload = draw(mostly(st.just(deflated(content)), st.one_of(_ODD_DEFLATE, st.just(_BOMB)), 5))
+    pieces = edges(payload, draw(_FRAGMENTED_OR_NOT))
+    data = b""
+    for index, piece in enumerate(pieces):
+        data += frame(
+            opcode if index == 0 else CONTINUATION,
+            piece,
+            fin=index == len(pieces) - 1,
+            rsv=4 if index == 0 else 0,
+            key=draw(KEYS) if masked else None,
+        )
+        if len(pieces) > 1 and draw(_BOOLEANS):
+            data += draw(control_frames(masked))
+    return data
+
+
 _KINDS = st.sampled_from(["any", "length", "text", "huge"])
 _NIBBLES = st.integers(min_value=0, max_value=15)
 _HUGE = [0, 125, 126, 65535, 65536, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
@@ -169,7 +215,8 @@ def odd_frames(draw: DrawFn, masked: bool) -> bytes:
 @cache
 def streams(masked: bool) -> SearchStrategy[bytes]:
     """Frames that a sound peer could send, up to the Close frame or not so far."""
-    unit = mostly(messages(masked), control_frames(masked), 4)
+    sound = mostly(messages(masked), compressed_messages(masked), 3)
+    unit = mostly(sound, control_frames(masked), 4)
     return st.builds(
         lambda units, close: b"".join(units) + close,
         st.lists(unit, max_size=5),
@@ -230,6 +277,9 @@ _FIELDS = st.sampled_from(
         ("Sec-WebSocket-Protocol", "chat, superchat"),
         ("Sec-WebSocket-Protocol", "chat"),
         ("Sec-WebSocket-Extensions", 'permessage-deflate; client_max_window_bits, x; y="z"'),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=10"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits=8"),
         ("Sec-WebSocket-Extensions", "x;"),
         ("Origin", "https://example.com"),
         ("Cookie", "a=1; b=2"),
@@ -305,7 +355,19 @@ def handshakes(role: str) -> SearchStrategy[bytes]:
 # Options
 
 
+class Deflate(NamedTuple):
+    """Stands for a `PerMessageDeflateConfig`."""
+
+    fields: dict[str, Any]
+
+
 _OPTIONS: dict[str, tuple[Any, ...]] = {
+    "deflate": (
+        Deflate({}),
+        Deflate({"server_no_context_takeover": True, "client_no_context_takeover": True}),
+        Deflate({"server_max_window_bits": 9, "window_bits": 9, "threshold": None}),
+    ),
+    "max_decompressed_size": (None, 5, 126),
     "max_frame_size": (None, 5, 126, 1 << 70),
     "max_message_size": (None, 5, 126, 65536),
     "max_fragments": (None, 1, 2),
@@ -344,6 +406,7 @@ class Step(NamedTuple):
     name: str
     args: tuple[Any, ...] = ()
     final: bool | None = None
+    compress: bool | None = None
 
 
 class Timer(NamedTuple):
@@ -356,6 +419,12 @@ class Response(NamedTuple):
     """Stands for a `ServerHandshakeResponse`."""
 
     fields: dict[str, Any]
+
+
+class Prepared(NamedTuple):
+    """Stands for a `PreparedMessage`."""
+
+    content: Any
 
 
 class OddBytes(bytes):
@@ -402,15 +471,20 @@ _CONTROL = mostly(_wrapped(SMALL_PAYLOADS), st.one_of(st.just(b"x" * 126), _NOT_
 
 
 def _step(
-    name: str, *args: SearchStrategy[Any], final: SearchStrategy[bool | None] = _NO_FINAL
+    name: str,
+    *args: SearchStrategy[Any],
+    final: SearchStrategy[bool | None] = _NO_FINAL,
+    compress: SearchStrategy[bool | None] = _NO_FINAL,
 ) -> SearchStrategy[Step]:
-    return st.builds(Step, st.just(name), st.tuples(*args), final)
+    return st.builds(Step, st.just(name), st.tuples(*args), final, compress)
 
 
 POLLS = st.sampled_from([Step("poll_event"), Step("poll_output"), Step("events"), Step("outputs")])
 SENDS = st.one_of(
-    _step("send_text", _TEXT, final=_FINAL),
-    _step("send_binary", _DATA, final=_FINAL),
+    _step("send_text", _TEXT, final=_FINAL, compress=_FINAL),
+    _step("send_binary", _DATA, final=_FINAL, compress=_FINAL),
+    _step("send_prepared", st.one_of(TEXTS, PAYLOADS).map(Prepared)),
+    _step("streaming", _BOOLEANS),
     _step("send_continuation", st.one_of(_TEXT, _DATA), final=_FINAL),
     _step("send_ping", _CONTROL, _NOW),
     _step("send_pong", _CONTROL),
@@ -486,8 +560,17 @@ class Program(NamedTuple):
     options: dict[str, Any]
     established: bool
     steps: list[Step]
+    extensions: tuple[str, ...] = ()
 
 
+AGREEMENTS: SearchStrategy[tuple[str, ...]] = st.sampled_from(
+    [
+        (),
+        ("permessage-deflate",),
+        ("permessage-deflate; server_no_context_takeover; client_no_context_takeover",),
+        ("permessage-deflate; server_max_window_bits=9; client_max_window_bits=8",),
+    ]
+)
 _SIXTH = st.integers(min_value=1, max_value=6).map(lambda number: number == 6)
 _BETWEEN_FEEDS = mostly(st.lists(CALLS, max_size=4), _fragments_sent(), 5)
 _FEED_TIMES = st.sampled_from([None, 1.0, 3])
@@ -525,4 +608,5 @@ def programs(draw: DrawFn, *roles: str) -> Program:
     steps += draw(_AT_THE_END)
     steps += [Step("events"), Step("outputs"), Step("feed_eof"), Step("events"), Step("outputs")]
     steps += [Step("feed_recv_buf", (b"\x81\x00",)), Step("events"), Step("outputs")]
-    return Program(role, draw(options(role)), established, steps)
+    extensions = draw(AGREEMENTS) if established else ()
+    return Program(role, draw(options(role)), established, steps, extensions)

@@ -27,7 +27,7 @@ from helpers import (
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import ROLES, Program, any_streams, edges, handshakes, options
+from strategies import AGREEMENTS, ROLES, Program, any_streams, edges, handshakes, options
 from test_twins import describe, look, make
 
 PLACES = st.lists(st.integers(min_value=0, max_value=1 << 17), max_size=12)
@@ -86,10 +86,12 @@ def check(ws: ModuleType, program: Program, data: bytes, places: Sequence[int]) 
 @pytest.mark.rule("R7", "R8", "R37", "R60", "1.2 messages before a violation")
 @pytest.mark.parametrize("role", ROLES)
 def test_frames_cut_anywhere_give_the_same(ws: ModuleType, role: str) -> None:
-    @given(any_streams(masked=role == "server"), options(role), PLACES)
-    @example(frame(TEXT, "é".encode() * 500, key=KEY) * 3 + b"\xff\xff", {}, [9, 508, 1011])
-    def property_holds(data: bytes, chosen: dict[str, Any], places: list[int]) -> None:
-        check(ws, Program(role, chosen, True, []), data, places)
+    @given(any_streams(masked=role == "server"), options(role), PLACES, AGREEMENTS)
+    @example(frame(TEXT, "é".encode() * 500, key=KEY) * 3 + b"\xff\xff", {}, [9, 508, 1011], ())
+    def property_holds(
+        data: bytes, chosen: dict[str, Any], places: list[int], agreed: tuple[str, ...]
+    ) -> None:
+        check(ws, Program(role, chosen, True, [], agreed), data, places)
 
     property_holds()
 

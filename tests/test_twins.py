@@ -13,7 +13,18 @@ import pytest
 from helpers import KEY, CountingRandom, frame
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import CALLS, Program, Response, Step, Timer, any_streams, edges, programs
+from strategies import (
+    CALLS,
+    Deflate,
+    Prepared,
+    Program,
+    Response,
+    Step,
+    Timer,
+    any_streams,
+    edges,
+    programs,
+)
 
 Twins = tuple[ModuleType, ModuleType]
 
@@ -46,13 +57,16 @@ def describe(value: Any) -> Any:
 
 
 def make(ws: ModuleType, program: Program, random: Any) -> Any:
+    chosen = {name: argument(ws, value) for name, value in program.options.items()}
     if program.role == "client":
-        options = ws.ClientConnectionOptions("server.example.com", "/chat", **program.options)
+        options = ws.ClientConnectionOptions("server.example.com", "/chat", **chosen)
         side = ws.WebSocketClientConnection
     else:
-        options = ws.ServerConnectionOptions(**program.options)
+        options = ws.ServerConnectionOptions(**chosen)
         side = ws.WebSocketServerConnection
-    return (side.established if program.established else side)(options, random=random)
+    if program.established:
+        return side.established(options, extensions=program.extensions, random=random)
+    return side(options, random=random)
 
 
 def argument(ws: ModuleType, value: Any) -> Any:
@@ -60,6 +74,10 @@ def argument(ws: ModuleType, value: Any) -> Any:
         return ws.TimerId[value.name]
     if isinstance(value, Response):
         return ws.ServerHandshakeResponse(**value.fields)
+    if isinstance(value, Deflate):
+        return ws.PerMessageDeflateConfig(**value.fields)
+    if isinstance(value, Prepared):
+        return ws.PreparedMessage(value.content)
     return bytearray(value) if type(value) is bytearray else value
 
 
@@ -71,13 +89,16 @@ def is_documented(ws: ModuleType, call: str, error: Exception) -> bool:
 
 def perform(ws: ModuleType, connection: Any, step: Step, *, strict: bool = True) -> Any:
     """Make a call, and return what came of it: if `strict`, nothing but what is documented."""
+    if step.name == "streaming":
+        connection.streaming = step.args[0]
+        return None
     method = getattr(connection, step.name, None)
     if method is None:
         return "no such call on this side"
     args = [argument(ws, value) for value in step.args]
     try:
-        final = {} if step.final is None else {"final": step.final}
-        result = method(*args, **final)
+        keywords = {"final": step.final, "compress": step.compress}
+        result = method(*args, **{name: key for name, key in keywords.items() if key is not None})
         if step.name in ("events", "outputs"):
             result = list(result)
     except Exception as error:
@@ -144,6 +165,7 @@ class BadRandom(CountingRandom):
                 st.sampled_from(["send_text", "send_continuation"]),
                 st.just(("é",)),
                 st.sampled_from([None, False]),
+                st.none(),
             ),
             st.sampled_from([Step("send_ping"), Step("send_pong"), Step("close")]),
         ),
