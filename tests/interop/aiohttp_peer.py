@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError, web
+from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError, __version__, web
 
 from .driver import HOST, Listener
 from .peers import LARGEST, Answer, CloseFrame, Implementation, Message, Peer, Refused, Request
@@ -21,11 +22,18 @@ class AiohttpPeer(Peer):
         self.ended = asyncio.Event()
         self._connection = connection
 
-    async def send(self, message: Message) -> None:
-        if isinstance(message, str):
-            await self._connection.send_str(message)
-        else:
-            await self._connection.send_bytes(message)
+    async def send(self, message: Message, *, compress: bool = True) -> None:
+        writer = self._connection._writer
+        window = writer.compress
+        if not compress:
+            writer.compress = 0
+        try:
+            if isinstance(message, str):
+                await self._connection.send_str(message)
+            else:
+                await self._connection.send_bytes(message)
+        finally:
+            writer.compress = window
 
     async def receive(self) -> Message:
         message = await self._next()
@@ -74,6 +82,11 @@ class AiohttpClientPeer(AiohttpPeer):
 
 
 class Aiohttp(Implementation):
+    """Of the parameters of permessage-deflate it asks for the server's window only, as a client."""
+
+    sends_fragments = False
+    takes_control_frames_inside = tuple(map(int, re.findall(r"\d+", __version__)[:2])) >= (3, 14)
+
     async def connect(self, port: int, request: Request) -> Peer:
         session = ClientSession()
         try:
@@ -82,7 +95,7 @@ class Aiohttp(Implementation):
                 origin=request.origin,
                 protocols=request.protocols,
                 headers=list(request.headers),
-                compress=15,
+                compress=request.deflate.server_max_window_bits or 15,
                 autoping=False,
                 max_msg_size=LARGEST,
             )

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
+from interop import node_peer
 
 DEADLINE = 20.0
 """Seconds for a test; far more than the slowest machine needs."""
 
-PEERS = ("websockets", "wsproto", "aiohttp", "picows")
+PEERS = ("websockets", "wsproto", "aiohttp", "picows", "node")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -35,10 +37,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(scope="session")
+def node() -> Iterator[Any]:
+    """Node's `ws`, which all tests share a process of."""
+    reason = node_peer.missing()
+    if reason:
+        pytest.skip(reason)
+    with node_peer.run_node() as port:
+        yield node_peer.Node(port)
+
+
 @pytest.fixture(params=PEERS)
 def peer(request: pytest.FixtureRequest) -> Any:
     """Another implementation of WebSocket; see `peers.Implementation`."""
-    pytest.importorskip(request.param, reason=f"{request.param} is not installed here")
+    if request.param == "node":
+        return request.getfixturevalue("node")
+    needed = request.param.replace("_", ".")
+    pytest.importorskip(needed, reason=f"{needed} is not installed here")
     return import_module(f"interop.{request.param}_peer").IMPLEMENTATION
 
 

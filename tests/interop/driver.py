@@ -31,6 +31,8 @@ class Endpoint(asyncio.Protocol):
     def __init__(self, ws: Any, connection: Any) -> None:
         self.ws = ws
         self.connection = connection
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._events: asyncio.Queue[Any] = asyncio.Queue()
@@ -47,6 +49,7 @@ class Endpoint(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
         self.connection.feed_recv_buf(data, self._loop.time())
         self.flush()
 
@@ -74,6 +77,7 @@ class Endpoint(asyncio.Protocol):
             self._events.put_nowait(event)
         for output in self.connection.outputs():
             if isinstance(output, ws.SendData):
+                self.bytes_sent += len(output.data)
                 self._transport.write(output.data)
             elif isinstance(output, ws.SetTimer):
                 self._clear_timer(output.timer_id)

@@ -18,13 +18,31 @@ LARGEST = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
+class Deflate:
+    """The parameters of permessage-deflate that a side asks for (RFC 7692 section 7.1).
+
+    No peer but `websockets` and Node's `ws` can ask for each of them; the others ask for those that
+    they can.
+    """
+
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int | None = None
+    client_max_window_bits: int | None = None
+
+
+PLAIN_DEFLATE = Deflate()
+
+
+@dataclass(frozen=True)
 class Request:
-    """What a client of theirs asks for. It always offers permessage-deflate besides."""
+    """What a client of theirs asks for. It always offers permessage-deflate."""
 
     path: str = "/"
     origin: str | None = None
     protocols: Sequence[str] = ()
     headers: Pairs = ()
+    deflate: Deflate = PLAIN_DEFLATE
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,7 @@ class Answer:
     headers: Pairs = ()
     body: bytes = b""
     chunked: bool = False
+    deflate: Deflate = PLAIN_DEFLATE
 
 
 class Refused(Exception):
@@ -84,11 +103,21 @@ class Peer(ABC):
         self.path = path
 
     @abstractmethod
-    async def send(self, message: Message) -> None:
-        """Send a message in one frame."""
+    async def send(self, message: Message, *, compress: bool = True) -> None:
+        """Send a message in one frame.
+
+        Args:
+            message: `str` for a text.
+            compress: whether to compress it, where that was agreed on.
+        """
 
     async def send_fragments(
-        self, pieces: Sequence[Message], *, text: bool, ping: bytes | None = None
+        self,
+        pieces: Sequence[Message],
+        *,
+        text: bool,
+        ping: bytes | None = None,
+        compress: bool = True,
     ) -> None:
         """Send a message in a frame for each piece, and a Ping in front of each but the first.
 
@@ -96,6 +125,7 @@ class Peer(ABC):
             pieces: `bytes`, or `str` for a text.
             text: whether the message is a text.
             ping: the start of the payloads of the Pings, made unique by a number.
+            compress: whether to compress it, where that was agreed on.
         """
         raise NotImplementedError
 
@@ -122,6 +152,13 @@ class Peer(ABC):
 
 class Implementation(ABC):
     """Another implementation, both sides of it."""
+
+    sends_fragments = True
+    """Whether it can send a message in several frames."""
+    sends_plain = True
+    """Whether it can send a message uncompressed where compression was agreed on."""
+    takes_control_frames_inside = True
+    """Whether it understands a Ping between the fragments of a compressed message."""
 
     @abstractmethod
     async def connect(self, port: int, request: Request) -> Peer:

@@ -76,13 +76,18 @@ class PicowsPeer(Peer):
         self._transport = transport
         self._listener: Listens = listener
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, compress: bool = True) -> None:
         self._transport.send(
             WSMsgType.TEXT if isinstance(message, str) else WSMsgType.BINARY, message
         )
 
     async def send_fragments(
-        self, pieces: Sequence[Message], *, text: bool, ping: bytes | None = None
+        self,
+        pieces: Sequence[Message],
+        *,
+        text: bool,
+        ping: bytes | None = None,
+        compress: bool = True,
     ) -> None:
         kind = WSMsgType.TEXT if text else WSMsgType.BINARY
         for number, piece in enumerate(pieces):

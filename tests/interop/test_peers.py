@@ -1,4 +1,7 @@
-"""Real peers over loopback, both ways: `websockets`, `wsproto`, `aiohttp` and `picows`."""
+"""Real peers over loopback, both ways: `websockets`, `wsproto`, `aiohttp`, `picows`, Node's `ws`.
+
+Without compression; `test_compression` has what is said with it.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,9 @@ def only(*peers: str) -> pytest.MarkDecorator:
 
 
 # aiohttp sends whole messages, and a code in every Close frame; wsproto takes text as str.
-sends_fragments = only("websockets", "wsproto", "picows")
-sends_empty_closes = only("websockets", "wsproto", "picows")
-splits_characters = only("websockets", "picows")
+sends_fragments = only("websockets", "wsproto", "picows", "node")
+sends_empty_closes = only("websockets", "wsproto", "picows", "node")
+splits_characters = only("websockets", "picows", "node")
 
 
 @asynccontextmanager

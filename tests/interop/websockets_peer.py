@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
 from websockets.typing import Origin, Subprotocol
 
 from .driver import HOST, Listener
-from .peers import LARGEST, Answer, CloseFrame, Implementation, Message, Peer, Refused, Request
+from .peers import (
+    LARGEST,
+    Answer,
+    CloseFrame,
+    Deflate,
+    Implementation,
+    Message,
+    Peer,
+    Refused,
+    Request,
+)
 
 NO_STATUS_RECEIVED = 1005
 
@@ -23,11 +38,17 @@ class WebsocketsPeer(Peer):
         super().__init__(handshake.headers.raw_items(), connection.subprotocol, path)
         self._connection = connection
 
-    async def send(self, message: Message) -> None:
-        await self._connection.send(message)
+    async def send(self, message: Message, *, compress: bool = True) -> None:
+        with self._compressing(compress):
+            await self._connection.send(message)
 
     async def send_fragments(
-        self, pieces: Sequence[Message], *, text: bool, ping: bytes | None = None
+        self,
+        pieces: Sequence[Message],
+        *,
+        text: bool,
+        ping: bytes | None = None,
+        compress: bool = True,
     ) -> None:
         pongs = []
 
@@ -37,7 +58,8 @@ class WebsocketsPeer(Peer):
                     pongs.append(await self._connection.ping(ping + b"%d" % number))
                 yield piece
 
-        await self._connection.send(fragments(), text=text)
+        with self._compressing(compress):
+            await self._connection.send(fragments(), text=text)
         await asyncio.gather(*pongs)
 
     async def receive(self) -> Message:
@@ -64,6 +86,18 @@ class WebsocketsPeer(Peer):
     async def abort(self) -> None:
         self._connection.transport.abort()
 
+    @contextmanager
+    def _compressing(self, compress: bool) -> Iterator[None]:
+        """Send with or without the extension, which takes no part in what comes meanwhile."""
+        protocol = self._connection.protocol
+        extensions = protocol.extensions
+        if not compress:
+            protocol.extensions = []
+        try:
+            yield
+        finally:
+            protocol.extensions = extensions
+
     def _close_frame(self) -> CloseFrame:
         close = self._connection.protocol.close_rcvd
         return CloseFrame(None if close.code == NO_STATUS_RECEIVED else close.code, close.reason)
@@ -77,7 +111,8 @@ class Websockets(Implementation):
                 origin=None if request.origin is None else Origin(request.origin),
                 subprotocols=_subprotocols(request.protocols),
                 additional_headers=list(request.headers),
-                compression="deflate",
+                extensions=[_client_deflate(request.deflate)],
+                compression=None,
                 max_size=LARGEST,
                 ping_interval=None,
                 proxy=None,
@@ -115,11 +150,19 @@ class Websockets(Implementation):
             subprotocols=_subprotocols(answer.protocols),
             process_request=answer_request,
             process_response=add_headers,
-            compression="deflate",
+            extensions=[ServerPerMessageDeflateFactory(**asdict(answer.deflate))],
+            compression=None,
             max_size=LARGEST,
             ping_interval=None,
         ) as server:
             yield Listener(server.sockets[0].getsockname()[1], accepted.get)
+
+
+def _client_deflate(deflate: Deflate) -> ClientPerMessageDeflateFactory:
+    parameters = asdict(deflate)
+    # To offer it without a value is to ask for nothing: the server is free (RFC 7692 7.1.2.2).
+    parameters["client_max_window_bits"] = deflate.client_max_window_bits or True
+    return ClientPerMessageDeflateFactory(**parameters)
 
 
 def _subprotocols(names: Sequence[str]) -> list[Subprotocol] | None:

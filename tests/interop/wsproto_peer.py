@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 
 from wsproto import ConnectionType, WSConnection, events
@@ -13,16 +14,42 @@ from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
 from .driver import HOST, Listener
-from .peers import Answer, CloseFrame, Implementation, Message, Pairs, Peer, Refused, Request
+from .peers import (
+    Answer,
+    CloseFrame,
+    Deflate,
+    Implementation,
+    Message,
+    Pairs,
+    Peer,
+    Refused,
+    Request,
+)
+
+
+class OptionalDeflate(PerMessageDeflate):
+    """Compression that can be switched off for a message: wsproto itself compresses them all."""
+
+    compressing = True
+
+    def frame_outbound(self, proto: Any, opcode: Any, rsv: Any, data: bytes, fin: bool) -> Any:
+        if self.compressing:
+            return super().frame_outbound(proto, opcode, rsv, data, fin)
+        return rsv, data
 
 
 class Stream:
     """A connection of wsproto and its transport."""
 
     def __init__(
-        self, side: ConnectionType, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        side: ConnectionType,
+        deflate: Deflate,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.is_client = side is ConnectionType.CLIENT
+        self.deflate = OptionalDeflate(**asdict(deflate))
         self._connection = WSConnection(side)
         self._events: deque[events.Event] = deque()
         self._reader = reader
@@ -61,12 +88,19 @@ class WsprotoPeer(Peer):
         super().__init__(headers, protocol, path)
         self._stream = stream
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Message, *, compress: bool = True) -> None:
+        self._stream.deflate.compressing = compress
         await self._send_fragment(message)
 
     async def send_fragments(
-        self, pieces: Sequence[Message], *, text: bool, ping: bytes | None = None
+        self,
+        pieces: Sequence[Message],
+        *,
+        text: bool,
+        ping: bytes | None = None,
+        compress: bool = True,
     ) -> None:
+        self._stream.deflate.compressing = compress
         for number, piece in enumerate(pieces):
             if number and ping is not None:
                 await self.ping(ping + b"%d" % number)
@@ -125,15 +159,18 @@ class WsprotoPeer(Peer):
 
 
 class Wsproto(Implementation):
+    takes_control_frames_inside = False
+
     async def connect(self, port: int, request: Request) -> Peer:
-        stream = Stream(ConnectionType.CLIENT, *await asyncio.open_connection(HOST, port))
+        streams = await asyncio.open_connection(HOST, port)
+        stream = Stream(ConnectionType.CLIENT, request.deflate, *streams)
         headers = [("Origin", request.origin)] if request.origin else []
         await stream.send(
             events.Request(
                 host=f"{HOST}:{port}",
                 target=request.path,
                 subprotocols=list(request.protocols),
-                extensions=[PerMessageDeflate()],
+                extensions=[stream.deflate],
                 extra_headers=_encode([*headers, *request.headers]),
             )
         )
@@ -160,7 +197,7 @@ class Wsproto(Implementation):
         accepted: asyncio.Queue[Peer] = asyncio.Queue()
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            stream = Stream(ConnectionType.SERVER, reader, writer)
+            stream = Stream(ConnectionType.SERVER, answer.deflate, reader, writer)
             request = await stream.next()
             assert isinstance(request, events.Request), request
             if answer.status != 101:
@@ -170,7 +207,7 @@ class Wsproto(Implementation):
             await stream.send(
                 events.AcceptConnection(
                     subprotocol=protocol,
-                    extensions=[PerMessageDeflate()],
+                    extensions=[stream.deflate],
                     extra_headers=_encode(answer.headers),
                 )
             )
