@@ -64,8 +64,19 @@ def test_lines_come_back_from_an_echo_server(commands: Commands) -> None:
     assert finished.out == LINES
     assert finished.status == 0
     assert finished.err == (
-        "connected, subprotocol: none, extensions: none\nclosed with 1000 (normal closure)\n"
+        "connected, subprotocol: none, "
+        "extensions: permessage-deflate; client_max_window_bits=15\n"
+        "closed with 1000 (normal closure)\n"
     )
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_either_side_can_do_without_compression(commands: Commands, side: str) -> None:
+    switches = {"client": (), "server": (), side: ("--no-compression",)}
+    with commands.server(*switches["server"]) as server:
+        finished = commands.run("client", server.url, *switches["client"], stdin=LINES.encode())
+    assert finished.out == LINES
+    assert finished.err.startswith("connected, subprotocol: none, extensions: none\n")
 
 
 def test_without_a_url_it_speaks_to_a_server_of_its_own(commands: Commands) -> None:
@@ -262,7 +273,7 @@ def test_what_it_asks_for(ws: ModuleType, commands: Commands) -> None:
         assert request.path == "/a/b?c=d&e"
         assert request.host == f"localhost:{port}"
         assert request.origin is None
-        assert request.extensions == ()
+        assert request.extensions == ("permessage-deflate; client_max_window_bits",)
         peer.until(ws.Close)
         peer.end()
 
@@ -514,7 +525,7 @@ def fails(ws: ModuleType, url: str, insecure: bool = False) -> Any:
     """Return the error with which a conversation ends."""
     client = ws.cli.client
     with pytest.raises(ws.cli.console.CommandError) as caught:
-        asyncio.run(client._talk(ws.cli.target.Target.parse(url), insecure, 1.0))
+        asyncio.run(client._talk(ws.cli.target.Target.parse(url), None, insecure, 1.0))
     return caught.value
 
 

@@ -205,7 +205,7 @@ def test_a_client_that_does_not_agree_is_not_waited_for_for_ever(
     monkeypatch.setattr(ws.cli.server, "ServerConnectionOptions", options)
 
     async def scenario() -> bytes:
-        server = ws.cli.server.EchoServer(lambda words: None)
+        server = ws.cli.server.EchoServer(lambda words: None, ws.ServerConnectionOptions())
         await server.start("127.0.0.1", 0)
         port = int(server.urls[0].rstrip("/").rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -224,7 +224,7 @@ def test_a_client_that_does_not_agree_is_not_waited_for_for_ever(
 
 def test_it_can_stop_without_having_started(ws: ModuleType) -> None:
     async def scenario() -> None:
-        await ws.cli.server.EchoServer(print).stop()
+        await ws.cli.server.EchoServer(print, ws.ServerConnectionOptions()).stop()
 
     asyncio.run(scenario())
 
@@ -308,7 +308,8 @@ def test_where_it_listens_unless_told_otherwise(
 ) -> None:
     served = []
 
-    async def serve(host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    async def serve(host: str, port: int, tls: ssl.SSLContext | None, options: Any) -> None:
+        assert options.deflate == ws.PerMessageDeflateConfig()
         served.append((host, port, tls is not None))
 
     monkeypatch.setattr(ws.cli.server, "_serve", serve)

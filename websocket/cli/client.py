@@ -13,14 +13,17 @@ from typing import Any
 
 from ..client import WebSocketClientConnection
 from ..close_codes import CloseCode
+from ..deflate import PerMessageDeflateConfig
 from ..errors import LocalProtocolError, WebSocketError
 from ..events import BinaryMessage, Connected, Event, Failed, TextMessage
-from ..options import ClientConnectionOptions
+from ..options import ClientConnectionOptions, ServerConnectionOptions
 from ..states import ConnectionState
 from .console import (
     INTERRUPTED,
     CommandError,
     StandardInput,
+    add_no_compression,
+    deflate_of,
     note,
     printable,
     quiet_loop,
@@ -77,6 +80,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=_WAIT,
         help="how long to wait for each answer after the end of a pipe (%(default)g)",
     )
+    add_no_compression(parser)
     parser.set_defaults(run=_run)
 
 
@@ -102,14 +106,15 @@ def _run(arguments: argparse.Namespace) -> None:
             sys.stdout.reconfigure(errors="backslashreplace")
         else:
             sys.stdout.reconfigure(encoding="utf-8", newline="\n")
+    deflate = deflate_of(arguments)
     if target is None:
-        asyncio.run(_demonstrate(arguments.wait))
+        asyncio.run(_demonstrate(deflate, arguments.wait))
     else:
-        asyncio.run(_talk(target, insecure, arguments.wait))
+        asyncio.run(_talk(target, deflate, insecure, arguments.wait))
 
 
-async def _demonstrate(wait: float) -> None:
-    server = EchoServer(lambda words: None)
+async def _demonstrate(deflate: PerMessageDeflateConfig | None, wait: float) -> None:
+    server = EchoServer(lambda words: None, ServerConnectionOptions(deflate=deflate))
     try:
         await server.start("127.0.0.1", 0)
     except OSError as error:
@@ -117,19 +122,21 @@ async def _demonstrate(wait: float) -> None:
     url = server.urls[0]
     note(f"no URL given: started an echo server at {url}")
     try:
-        await _talk(Target.parse(url), False, wait)
+        await _talk(Target.parse(url), deflate, False, wait)
     finally:
         await server.stop()
 
 
-async def _talk(target: Target, insecure: bool, wait: float) -> None:
+async def _talk(
+    target: Target, deflate: PerMessageDeflateConfig | None, insecure: bool, wait: float
+) -> None:
     """Have the whole conversation.
 
     Raises:
         CommandError: if it does not end with a normal close.
     """
     quiet_loop()
-    client = Client(target)
+    client = Client(target, deflate)
     with stop_signals(client.stop.set):
         stopping = asyncio.ensure_future(client.stop.wait())
         try:
@@ -158,13 +165,14 @@ class Client(ConnectionProtocol):
 
     Args:
         target: which.
+        deflate: the compression to offer, if any.
 
     Raises:
         CommandError: with the exit status 2, if a request to it cannot be written.
     """
 
-    def __init__(self, target: Target) -> None:
-        options = ClientConnectionOptions(target.authority, target.path)
+    def __init__(self, target: Target, deflate: PerMessageDeflateConfig | None) -> None:
+        options = ClientConnectionOptions(target.authority, target.path, deflate=deflate)
         connection = WebSocketClientConnection(options)
         try:
             connection.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import re
@@ -14,10 +15,14 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from ..deflate import PerMessageDeflateConfig
+
 __all__ = [
     "INTERRUPTED",
     "CommandError",
     "StandardInput",
+    "add_no_compression",
+    "deflate_of",
     "note",
     "one_line",
     "printable",
@@ -33,6 +38,20 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_TAB_AND_NEWLINE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _READ_SIZE = 64 * 1024
 _BATCHES_AHEAD = 4
+
+
+def add_no_compression(parser: argparse.ArgumentParser) -> None:
+    """Add the switch that both commands have, for `deflate_of` to read."""
+    parser.add_argument(
+        "--no-compression",
+        action="store_true",
+        help="do not negotiate permessage-deflate",
+    )
+
+
+def deflate_of(arguments: argparse.Namespace) -> PerMessageDeflateConfig | None:
+    """Return the option `deflate` that the command line asks for."""
+    return None if arguments.no_compression else PerMessageDeflateConfig()
 
 
 class CommandError(Exception):

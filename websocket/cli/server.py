@@ -21,7 +21,15 @@ from ..events import (
 from ..options import ServerConnectionOptions
 from ..server import WebSocketServerConnection
 from ..states import ConnectionState
-from .console import CommandError, note, quiet_loop, reason_of, stop_signals
+from .console import (
+    CommandError,
+    add_no_compression,
+    deflate_of,
+    note,
+    quiet_loop,
+    reason_of,
+    stop_signals,
+)
 from .transport import ConnectionProtocol, format_address
 
 __all__ = ["EchoServer", "add_parser"]
@@ -55,6 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--tls", action="store_true", help="serve wss:// instead of ws://")
     parser.add_argument("--cert", metavar="FILE", help="certificate chain for --tls, PEM")
     parser.add_argument("--key", metavar="FILE", help="private key for --tls, PEM")
+    add_no_compression(parser)
     parser.set_defaults(run=_run)
 
 
@@ -75,7 +84,8 @@ def _run(arguments: argparse.Namespace) -> None:
     port = arguments.port
     if port is None:
         port = _PORT if tls is None else _PORT_TLS
-    asyncio.run(_serve(arguments.host, port, tls))
+    options = ServerConnectionOptions(deflate=deflate_of(arguments))
+    asyncio.run(_serve(arguments.host, port, tls, options))
 
 
 def _load_tls(cert: str, key: str) -> ssl.SSLContext:
@@ -98,9 +108,11 @@ def _load_tls(cert: str, key: str) -> ssl.SSLContext:
     return context
 
 
-async def _serve(host: str, port: int, tls: ssl.SSLContext | None) -> None:
+async def _serve(
+    host: str, port: int, tls: ssl.SSLContext | None, options: ServerConnectionOptions
+) -> None:
     quiet_loop()
-    server = EchoServer(note)
+    server = EchoServer(note, options)
     stopped = asyncio.Event()
     with stop_signals(stopped.set):
         try:
@@ -123,13 +135,14 @@ class EchoServer:
 
     Args:
         tell: takes one line on each connection that begins or ends.
+        options: of each connection.
     """
 
-    def __init__(self, tell: Callable[[str], object]) -> None:
+    def __init__(self, tell: Callable[[str], object], options: ServerConnectionOptions) -> None:
         self.urls: tuple[str, ...] = ()
         self.connections: set[EchoConnection] = set()
         self.tell = tell
-        self.options = ServerConnectionOptions()
+        self.options = options
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
