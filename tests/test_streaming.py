@@ -487,9 +487,7 @@ def test_streamed_or_not_the_content_is_the_same(
 
 # Memory
 
-SIZES = {"cython": 1024 * MIB, "python": 64 * MIB}
-"""How much is streamed: the bound is the same, but Python masks and slices for longer."""
-
+SIZE = 1024 * MIB
 CHUNK = 64 * 1024
 
 
@@ -523,8 +521,6 @@ def test_message_of_any_size_is_sent_and_received_in_little_memory(
     ws: Any, role: str, opcode: int, compressed: bool, traced: Any
 ) -> None:
     """A fragmented message goes from this side to the other one, chunk by chunk."""
-    # Compressing text costs the same memory as compressing octets, and as much time.
-    size = 64 * MIB if compressed and opcode == TEXT else SIZES[ws.BACKEND]
     receiver_role = "server" if role == "client" else "client"
     sender, receiver = unlimited(ws, role, compressed), unlimited(ws, receiver_role, compressed)
     chunk = bytes(CHUNK) if opcode == BINARY else "x" * CHUNK
@@ -533,18 +529,18 @@ def test_message_of_any_size_is_sent_and_received_in_little_memory(
     traced.reset_peak()
     received = 0
     final = False
-    for number in range(size // CHUNK):
+    for number in range(SIZE // CHUNK):
         if number == 0:
             begin(chunk, final=False)
         else:
-            sender.connection.send_continuation(chunk, final=number == size // CHUNK - 1)
+            sender.connection.send_continuation(chunk, final=number == SIZE // CHUNK - 1)
         for output in sender.connection.outputs():
             receiver.connection.feed_recv_buf(output.data)
             for event in receiver.connection.events():
                 assert not final
                 received += len(event.text if opcode == TEXT else event.data)
                 final = event.final
-    assert (received, final) == (size, True)
+    assert (received, final) == (SIZE, True)
     assert traced.get_traced_memory()[1] - base < 4 * MIB
 
 
@@ -555,17 +551,16 @@ def test_frame_of_any_size_is_received_in_little_memory(
     ws: Any, role: str, compressed: bool, traced: Any
 ) -> None:
     """A message of one frame comes in chunks of 64 KiB."""
-    size = SIZES[ws.BACKEND]
     side = unlimited(ws, role, compressed)
     chunk = bytes(CHUNK)
-    times = size // CHUNK
+    times = SIZE // CHUNK
     last = b""
     if compressed:
         # A mebibyte that refers to nothing before it can be repeated.
         compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
         unit = compressor.compress(bytes(MIB)) + compressor.flush(zlib.Z_FULL_FLUSH)
         each = CHUNK // len(unit)
-        times, rest = divmod(size // MIB, each)
+        times, rest = divmod(SIZE // MIB, each)
         chunk = unit * each
         last = unit * rest + b"\x00"
     length = len(chunk) * times + len(last)
@@ -582,7 +577,7 @@ def test_frame_of_any_size_is_received_in_little_memory(
         for event in side.connection.events():
             received += len(event.data)
             finals += event.final
-    assert (received, finals) == (size, 1)
+    assert (received, finals) == (SIZE, 1)
     assert traced.get_traced_memory()[1] - base < 4 * MIB
 
 
