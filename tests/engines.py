@@ -168,9 +168,9 @@ def counted(ws: Any) -> Iterator[Counting]:
     """Let `engine="counting_engine"` name an engine that counts."""
     engine = Counting()
     sys.modules[Counting.NAME] = engine
-    ws.deflate._check_engine.cache_clear()
+    ws.engines.check_engine.cache_clear()
     try:
         yield engine
     finally:
         del sys.modules[Counting.NAME]
-        ws.deflate._check_engine.cache_clear()
+        ws.engines.check_engine.cache_clear()

@@ -1,6 +1,6 @@
 """Connections that have agreed on permessage-deflate (RFC 7692).
 
-The codec and the negotiation alone are tested in `test_deflate`.
+The negotiation alone is tested in `test_deflate`, the codec in `test_codec`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from __future__ import annotations
 from ._backend import BACKEND, apply_mask
 from .client import WebSocketClientConnection
 from .close_codes import CloseCode
-from .deflate import ExtensionParseContext, PerMessageDeflate, PerMessageDeflateConfig
+from .codec import PerMessageDeflate
+from .deflate import ExtensionParseContext, PerMessageDeflateConfig
 from .errors import (
     ConnectionClosed,
     ConnectionLost,

@@ -497,7 +497,7 @@ class BaseConnection:
         # Its text: the size of the whole characters, and what follows them of another.
         self._text_size = 0
         self._tail = b""
-        # Compression: a `deflate.PerMessageDeflate`, while there is one; whether the message in
+        # Compression: a `codec.PerMessageDeflate`, while there is one; whether the message in
         # progress is compressed, whether all of its payload has been handed over, and whether there
         # may be more of it without any more input.
         self._deflate: Any = None

@@ -719,7 +719,7 @@ cdef class BaseConnection:
     # What a streamed text has of a character that is not whole.
     cdef bytes _tail
 
-    # Compression: a `deflate.PerMessageDeflate`, while there is one; whether the message in
+    # Compression: a `codec.PerMessageDeflate`, while there is one; whether the message in
     # progress is compressed, whether all of its payload has been handed over, and whether there
     # may be more of it without any more input.
     cdef public object _deflate

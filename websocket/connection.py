@@ -13,12 +13,8 @@ from typing import Generic, TypeVar
 from ._backend import BaseConnection
 from .checks import check_strings
 from .close_codes import CloseCode
-from .deflate import (
-    PERMESSAGE_DEFLATE,
-    PerMessageDeflate,
-    PerMessageDeflateConfig,
-    check_hand_built,
-)
+from .codec import PerMessageDeflate
+from .deflate import PERMESSAGE_DEFLATE, PerMessageDeflateConfig, check_hand_built
 from .errors import (
     ConnectionLost,
     ConnectionTimedOut,

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from ._backend import encode_frame
 from .checks import as_bytes
-from .deflate import PerMessageDeflate
+from .codec import PerMessageDeflate
 from .errors import LocalProtocolError
 from .frames import FIN, RSV1, BytesLike
 from .opcodes import Opcode
