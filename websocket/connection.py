@@ -353,7 +353,7 @@ class Connection(BaseConnection, Generic[OptionsT]):
             self._push_output(ClearTimer(timer_id))
 
     def _disarm(self, timer_id: TimerId) -> None:
-        self._armed_timers = tuple(armed for armed in self._armed_timers if armed is not timer_id)
+        self._armed_timers = tuple([armed for armed in self._armed_timers if armed is not timer_id])
 
     def _timed_out(self, timer_id: TimerId) -> ConnectionTimedOut:
         return ConnectionTimedOut(

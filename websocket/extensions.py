@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from .errors import ExtensionParseError
 from .values import Value, assign
 
-__all__ = ["Extension", "ExtensionParam", "is_token", "split_list"]
+__all__ = ["Extension", "ExtensionParam", "check_element", "is_token", "split_list"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# An element without quotes, in which nothing is wrong; most are.
+_PLAIN_ELEMENT = re.compile(
+    rf"{_TOKEN.pattern}(?:[ \t]*;[ \t]*{_TOKEN.pattern}(?:[ \t]*=[ \t]*{_TOKEN.pattern})?)*"
+)
 _QUOTED_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
@@ -111,6 +115,16 @@ class Extension(Value):
         for param in self.params:
             parts.append(param.name if param.value is None else f"{param.name}={param.value}")
         return "; ".join(parts)
+
+
+def check_element(element: str) -> None:
+    """Check one element of a list.
+
+    Raises:
+        ExtensionParseError: if it breaks the grammar.
+    """
+    if _PLAIN_ELEMENT.fullmatch(element) is None:
+        _parse_element(element, strict=True)
 
 
 def _parse_element(element: str, *, strict: bool) -> Extension:

@@ -33,6 +33,8 @@ class Headers(tuple[tuple[str, str], ...]):
         """
         if isinstance(pairs, Headers):
             return pairs
+        if pairs == ():
+            return cls._unchecked(())
         if isinstance(pairs, (str, bytes)):
             raise TypeError(f"headers must be pairs of name and value, not {pairs!r}")
         checked = []
@@ -44,6 +46,11 @@ class Headers(tuple[tuple[str, str], ...]):
                 raise TypeError(f"the name and the value of a header must be str, not {pair!r}")
             checked.append((name, value))
         return super().__new__(cls, checked)
+
+    @classmethod
+    def _unchecked(cls, pairs: Iterable[tuple[str, str]]) -> Headers:
+        """Make headers of what is known to be pairs of strings."""
+        return super().__new__(cls, pairs)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of the first field of that name, in any case, or `default`."""

@@ -25,11 +25,11 @@ class ConnectionState(enum.Enum):
 
 _S = ConnectionState
 
-TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = {
-    _S.DISCONNECTED: frozenset({_S.CONNECTING, _S.CLOSED}),
-    _S.CONNECTING: frozenset({_S.CONNECTED, _S.CLOSED}),
-    _S.CONNECTED: frozenset({_S.CLOSING, _S.CLOSED}),
-    _S.CLOSING: frozenset({_S.CLOSED}),
-    _S.CLOSED: frozenset(),
+TRANSITIONS: Mapping[ConnectionState, tuple[ConnectionState, ...]] = {
+    _S.DISCONNECTED: (_S.CONNECTING, _S.CLOSED),
+    _S.CONNECTING: (_S.CONNECTED, _S.CLOSED),
+    _S.CONNECTED: (_S.CLOSING, _S.CLOSED),
+    _S.CLOSING: (_S.CLOSED,),
+    _S.CLOSED: (),
 }
 """The states that may follow each state. There are no others."""

@@ -8,7 +8,7 @@ no lone CR or LF, no folding, no guessing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv6Address
 from typing import Callable, Generic, TypeVar
 
@@ -44,6 +44,12 @@ _HOST = re.compile(
     r"(?:\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%(?!00)[0-9A-Fa-f]{2})+)"
     r"(?::([0-9]{0,5}))?"
 )
+# A sound head: its start line and its fields. Every line is as `_SOUND` and `_parse_field` want it.
+_HEAD = re.compile(
+    r"([^\x00-\x08\x0a-\x1f\x7f]+)\r\n"
+    r"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
+)
+_FIELD = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
 _CR, _LF = b"\r\n"
 _TLS_HANDSHAKE = 0x16
 
@@ -111,6 +117,8 @@ class HeadParser(Generic[StartLine]):
         allowed = len(buffer)
         if self._max_size is not None:
             allowed = min(allowed, self._max_size - self._size_before)
+        if self._searched == 0 and self._parse_at_once(allowed):
+            return self._head
         while True:
             end = self._searched = _end_of_sound(buffer, self._searched, allowed)
             # A CR is judged together with what follows it.
@@ -121,13 +129,34 @@ class HeadParser(Generic[StartLine]):
             line = buffer[self._line : end]
             if not line and self._start_line is not None:
                 self._line = end + 2
-                self._head = self._start_line, Headers(self._fields)
+                self._head = self._start_line, Headers._unchecked(self._fields)
                 return self._head
             self._take_line(line)
             self._line = self._searched = end + 2
         if self._max_size is not None and allowed < len(buffer):
             raise LimitExceeded("the head of the handshake", "max_handshake_size", self._max_size)
         return None
+
+    def _parse_at_once(self, allowed: int) -> bool:
+        """Read a head in which nothing is wrong and of which nothing is missing, as most are.
+
+        Which of several faults comes first, or what is still to come, is seen line by line.
+        """
+        size = self._buffer.find(b"\r\n\r\n", 0, allowed) + 4
+        try:
+            match = _HEAD.fullmatch(self._buffer[:size].decode())
+        except UnicodeDecodeError:
+            return False
+        if match is None:
+            return False
+        fields = _FIELD.findall(match[2])
+        if len(fields) > MAX_FIELDS:
+            return False
+        if " \r" in match[2] or "\t\r" in match[2]:
+            fields = [(name, value.rstrip(" \t")) for name, value in fields]
+        self._head = self._parse_start_line(match[1]), Headers._unchecked(fields)
+        self._line = size
+        return True
 
     def next(self) -> None:
         """Leave the head that was parsed behind; another follows, within the same limit."""
@@ -241,17 +270,23 @@ def group_fields(headers: Headers) -> dict[str, list[str]]:
     """Return the values of all fields by their names in lower case."""
     groups: dict[str, list[str]] = {}
     for name, value in headers:
-        groups.setdefault(name.lower(), []).append(value)
+        lowered = name.lower()
+        if lowered in groups:
+            groups[lowered].append(value)
+        else:
+            groups[lowered] = [value]
     return groups
 
 
-def has_element(values: Iterable[str], wanted: str) -> bool:
+def has_element(values: Sequence[str], wanted: str) -> bool:
     """Whether a list, over all its lines, has an element that is `wanted` in any case.
 
     Args:
         values: the values of all fields of one name.
         wanted: the element, in lower case.
     """
+    if len(values) == 1 and values[0].lower() == wanted:
+        return True
     return any(element.lower() == wanted for element in split_list(", ".join(values)))
 
 
@@ -274,13 +309,17 @@ def is_host(text: str) -> bool:
     return True
 
 
-def build_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
+def build_head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:
     """Write a head: start line, fields, empty line.
+
+    Args:
+        start: the start line, and the fields besides that need no check.
+        fields: the others.
 
     Raises:
         LocalProtocolError: if a name is not a token or a value may not stand in a header.
     """
-    lines = [start_line]
+    lines = [start]
     for name, value in fields:
         if not is_token(name):
             raise LocalProtocolError(f"the header name {name!r} is not a token")

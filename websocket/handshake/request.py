@@ -15,7 +15,7 @@ from ..errors import (
     LocalProtocolError,
     VersionNotSupported,
 )
-from ..extensions import Extension, is_token, split_list
+from ..extensions import check_element, is_token, split_list
 from ..headers import HeaderPairs, Headers
 from ..values import Value, assign
 from .http import (
@@ -123,13 +123,15 @@ class HandshakeRequest(Value):
                 "an IPv6 address goes in brackets"
             )
         self._check_target()
-        fields = [
-            ("Host", self.host),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", key),
-            ("Sec-WebSocket-Version", "13"),
-        ]
+        start = (
+            f"GET {self.path} HTTP/1.1\r\n"
+            f"Host: {self.host}\r\n"
+            "Upgrade: websocket\r\n"
+            "Connection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\n"
+            "Sec-WebSocket-Version: 13"
+        )
+        fields = []
         reserved = _RESERVED
         if self.origin is not None:
             fields.append(("Origin", self.origin))
@@ -141,7 +143,7 @@ class HandshakeRequest(Value):
             fields.append(("Sec-WebSocket-Extensions", ", ".join(self.extensions)))
         check_reserved(self.headers, reserved)
         fields.extend(self.headers)
-        return build_head(f"GET {self.path} HTTP/1.1", fields)
+        return build_head(start, fields)
 
     def _check_target(self) -> None:
         target = self.path
@@ -382,7 +384,7 @@ def _judge_offers(
         return InvalidHandshake("Sec-WebSocket-Extensions is there but empty")
     try:
         for extension in extensions:
-            Extension.parse_strict(extension)
+            check_element(extension)
     except ExtensionParseError as error:
         # The request outlives this call; the frames that a traceback holds need not.
         return error.with_traceback(None)

@@ -43,6 +43,12 @@ __all__ = [
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _DEFLATE = "permessage-deflate"
+_SWITCHING_PROTOCOLS = (
+    "HTTP/1.1 101 Switching Protocols\r\n"
+    "Upgrade: websocket\r\n"
+    "Connection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: "
+)
 
 _RESERVED = frozenset(
     (
@@ -295,11 +301,7 @@ class ServerHandshakeResponse(Value):
         """
         if request.error is not None or request.key is None:
             raise LocalProtocolError(f"the request cannot be accepted: {request.error}")
-        fields = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", calculate_accept_from_key(request.key)),
-        ]
+        fields = []
         if self.protocol is not None:
             if self.protocol not in request.protocols:
                 raise LocalProtocolError(
@@ -313,7 +315,7 @@ class ServerHandshakeResponse(Value):
         for headers in (self.headers, Headers(extra_headers)):
             check_reserved(headers, _RESERVED)
             fields.extend(headers)
-        return build_head("HTTP/1.1 101 Switching Protocols", fields)
+        return build_head(_SWITCHING_PROTOCOLS + calculate_accept_from_key(request.key), fields)
 
     def _check_extensions(self, request: ServerHandshakeRequest) -> None:
         offered = _names(request.extensions)
