@@ -48,8 +48,14 @@ def speedups() -> list[Extension]:
             sys.exit(f"WEBSOCKET_SPEEDUPS is 'require', but {obstacle}")
         print(f"websocket is built without its compiled module: {obstacle}", file=sys.stderr)
         return []
+    module = Extension(
+        "websocket._speedups",
+        ["websocket/_speedups.pyx"],
+        depends=["websocket/_wide.h"],
+        include_dirs=["websocket"],
+    )
     extensions: list[Extension] = cythonize(
-        [Extension("websocket._speedups", ["websocket/_speedups.pyx"])],
+        [module],
         build_dir="build",
         language_level=3,
         annotate=os.environ.get("WEBSOCKET_SPEEDUPS_ANNOTATE") == "1",

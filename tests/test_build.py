@@ -252,7 +252,7 @@ def test_an_unknown_switch_fails_and_names_the_three(tree: Tree) -> None:
 def test_a_wheel_holds_the_whole_package_and_nothing_else(tree: Tree) -> None:
     build = tree.build("wheel", "skip")
     inside = {name for name in build.files if ".dist-info/" not in name}
-    suffixes = {".py", ".pyi", ".pyx", ".typed"}
+    suffixes = {".py", ".pyi", ".pyx", ".h", ".typed"}
     there = tree.folder.glob("websocket/**/*")
     assert inside == {
         path.relative_to(tree.folder).as_posix() for path in there if path.suffix in suffixes
@@ -267,6 +267,12 @@ def test_a_source_distribution_can_be_built_and_tested(tree: Tree) -> None:
     (tree.folder / "websocket" / "_speedups.so").touch()
     build = tree.build("sdist", "skip")
     assert build.ok, build.log
-    for name in ("setup.py", "LICENSE", "websocket/_speedups.pyx", "tests/test_it.py"):
+    for name in (
+        "setup.py",
+        "LICENSE",
+        "websocket/_speedups.pyx",
+        "websocket/_wide.h",
+        "tests/test_it.py",
+    ):
         assert name in build.files
     assert not [name for name in build.files if name.endswith((".c", ".so"))]

@@ -163,11 +163,12 @@ def test_each_step_is_one_poll(side: Side) -> None:
         next(events)
 
 
-def test_iterator_that_is_drained_goes_on_with_new_input(side: Side) -> None:
+def test_an_iterator_that_is_drained_has_ended_for_good(side: Side) -> None:
     events = side.connection.events()
     assert list(events) == []
     side.connection.feed_recv_buf(side.incoming(TEXT, b"x"))
-    assert list(events) == [side.ws.TextMessage("x")]
+    assert list(events) == []
+    assert list(side.connection.events()) == [side.ws.TextMessage("x")]
 
 
 def test_making_an_iterator_polls_nothing(side: Side) -> None:

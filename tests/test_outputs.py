@@ -143,8 +143,14 @@ def test_each_step_is_one_poll(side: Side) -> None:
     assert next(outputs) == side.set_timer("PING", 30.0)
     with pytest.raises(StopIteration):
         next(outputs)
+
+
+def test_an_iterator_that_is_drained_has_ended_for_good(side: Side) -> None:
+    outputs = side.connection.outputs()
+    assert list(outputs) == []
     side.connection.send_text("x")
-    assert isinstance(next(outputs), side.ws.SendData)
+    assert list(outputs) == []
+    assert [type(output) for output in side.connection.outputs()] == [side.ws.SendData]
 
 
 def test_breaking_out_loses_nothing(side: Side) -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 from codecs import utf_8_decode
 from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -68,22 +69,25 @@ INTEGER_MASK_SIZE = 768
 
 # Masking (RFC 6455 section 5.3)
 
+_from_bytes = int.from_bytes
+
 
 @lru_cache(maxsize=256)
 def _xor_table(octet: int) -> bytes:
     return bytes(octet ^ other for other in range(256))
 
 
-def _mask(data: bytes, key: bytes) -> bytes:
+def _mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes | bytearray:
+    """Return the masked data, which nobody else holds; as `bytes` if a copy must cost nothing."""
     size = len(data)
     if size <= INTEGER_MASK_SIZE:
-        repeated = (key * (size // 4 + 1))[:size]
-        number = int.from_bytes(data, "little") ^ int.from_bytes(repeated, "little")
+        repeated = key * (size // 4) + key[: size % 4]
+        number = _from_bytes(data, "little") ^ _from_bytes(repeated, "little")
         return number.to_bytes(size, "little")
-    masked = bytearray(size)
+    masked = bytearray(data)
     for lane in range(4):
-        masked[lane::4] = data[lane::4].translate(_xor_table(key[lane]))
-    return bytes(masked)
+        masked[lane::4] = masked[lane::4].translate(_xor_table(key[lane]))
+    return masked
 
 
 def _check_key(key: Any) -> bytes:
@@ -105,7 +109,7 @@ def apply_mask(data: Any, masking_key: bytes) -> bytes:
         ValueError: if the key has not 4 bytes.
         TypeError: if either is of another type.
     """
-    return _mask(as_bytes(data), _check_key(masking_key))
+    return bytes(_mask(as_bytes(data), _check_key(masking_key)))
 
 
 # Encoding (RFC 6455 section 5.2)
@@ -309,9 +313,28 @@ class SendData(_MessageValue):
 
 
 # The way around __setattr__, and a fast one: the slots themselves.
+_new = object.__new__
 _set_text = TextMessage.__dict__["text"].__set__
 _set_binary = BinaryMessage.__dict__["data"].__set__
 _set_data = SendData.__dict__["data"].__set__
+
+
+def _new_text(text: str) -> TextMessage:
+    message = _new(TextMessage)
+    _set_text(message, text)
+    return message
+
+
+def _new_binary(data: bytes) -> BinaryMessage:
+    message = _new(BinaryMessage)
+    _set_binary(message, data)
+    return message
+
+
+def _new_data(data: bytes) -> SendData:
+    output = _new(SendData)
+    _set_data(output, data)
+    return output
 
 
 # Single frames
@@ -382,7 +405,7 @@ class BaseFrameDecoder:
         begin = start + size
         payload = bytes(buffer[begin : begin + length])
         if masked:
-            payload = _mask(payload, bytes(buffer[begin - 4 : begin]))
+            payload = bytes(_mask(payload, bytes(buffer[begin - 4 : begin])))
         self._position = begin + length
         return first, masked, payload
 
@@ -566,13 +589,18 @@ class BaseConnection:
         """Take up to `size` bytes from the chunk, and go on to the next one at its end."""
         chunk = self._chunk
         assert chunk is not None
-        start = self._position
+        piece = chunk[self._position : self._position + size]
+        self._advance(len(piece))
+        return piece
+
+    def _advance(self, size: int) -> None:
+        """Count bytes of the chunk as taken, and go on to the next one at its end."""
+        chunk = self._chunk
+        assert chunk is not None
         self._now = self._chunk_now
-        if start + size < len(chunk):
-            self._position = start + size
-            return chunk[start : start + size]
-        self._next_chunk()
-        return chunk[start:]
+        self._position += size
+        if self._position == len(chunk):
+            self._next_chunk()
 
     def _next_chunk(self) -> None:
         self._position = 0
@@ -637,9 +665,12 @@ class BaseConnection:
             self._eof = False
             self._receive_eof()
 
-    def events(self) -> _EventIterator:
-        """Iterate over the events that the input gives; each step is one `poll_event`."""
-        return _EventIterator(self)
+    def events(self) -> Iterator[Any]:
+        """Iterate over the events that the input gives; each step is one `poll_event`.
+
+        The iterator ends where `poll_event` returns `None`; for more input, make another.
+        """
+        return iter(self.poll_event, None)
 
     def _push_event(self, event: Any) -> None:
         self._events.append(event)
@@ -693,7 +724,7 @@ class BaseConnection:
         end = begin + length
         if end > len(chunk) or length > self._max_frame_size or length > self._max_message_size:
             return None
-        payload = chunk[begin:end]
+        payload: bytes | bytearray = chunk[begin:end]
         if not self._client:
             payload = _mask(payload, chunk[begin - 4 : begin])
         if end == len(chunk):
@@ -793,7 +824,7 @@ class BaseConnection:
             piece = self._take(self._left)
             self._left -= len(piece)
             self._control += piece
-        payload = self._control if self._key is None else _mask(self._control, self._key)
+        payload = self._control if self._key is None else bytes(_mask(self._control, self._key))
         opcode = self._opcode
         self._control = b""
         self._opcode = NO_FRAME
@@ -808,9 +839,9 @@ class BaseConnection:
             and chunk is not None
             and len(chunk) - self._position >= self._left
         ):
-            payload = self._take(self._left)
-            if self._key is not None:
-                payload = _mask(payload, self._key)
+            view = memoryview(chunk)[self._position : self._position + self._left]
+            payload = bytes(view) if self._key is None else _mask(view, self._key)
+            self._advance(self._left)
             opcode = self._message_opcode
             self._opcode = NO_FRAME
             self._end_message()
@@ -894,7 +925,7 @@ class BaseConnection:
         size = len(piece)
         self._left -= size
         if self._key is not None:
-            piece = _mask(piece, self._key)
+            piece = bytes(_mask(piece, self._key))
             phase = size % 4
             self._key = self._key[phase:] + self._key[:phase]
         return piece
@@ -935,11 +966,11 @@ class BaseConnection:
         self._tail = text[end:]
         return True
 
-    def _whole_message(self, opcode: int, payload: bytes) -> Any:
+    def _whole_message(self, opcode: int, payload: bytes | bytearray) -> Any:
         if opcode == BINARY:
-            return BinaryMessage(payload)
+            return _new_binary(bytes(payload))
         try:
-            return TextMessage(payload.decode())
+            return _new_text(payload.decode())
         except UnicodeDecodeError as error:
             self._fail(faults.message_not_utf8(payload[error.start], error.start))
             return None
@@ -951,7 +982,7 @@ class BaseConnection:
             self._fail(faults.message_not_utf8(self._tail[0], self._text_size))
             return None
         self._end_message()
-        return BinaryMessage(bytes(message)) if opcode == BINARY else TextMessage(message.decode())
+        return _new_binary(bytes(message)) if opcode == BINARY else _new_text(message.decode())
 
     def _end_message(self) -> None:
         self._message_opcode = CONTINUATION
@@ -1148,11 +1179,14 @@ class BaseConnection:
                 pieces.append(outputs.popleft())
             output = b"".join(pieces)
         self._output_size -= size
-        return SendData(output)
+        return _new_data(output)
 
-    def outputs(self) -> _OutputIterator:
-        """Iterate over what is to be done; each step is one `poll_output`."""
-        return _OutputIterator(self)
+    def outputs(self) -> Iterator[Any]:
+        """Iterate over what is to be done; each step is one `poll_output`.
+
+        The iterator ends where `poll_output` returns `None`; for more outputs, make another.
+        """
+        return iter(self.poll_output, None)
 
     @property
     def send_buffer_len(self) -> int:
@@ -1186,35 +1220,3 @@ class BaseConnection:
     def _fail(self, error: RemoteProtocolError) -> None:
         """The peer broke the protocol: fail the connection."""
         raise NotImplementedError
-
-
-class _EventIterator:
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: BaseConnection) -> None:
-        self._connection = connection
-
-    def __iter__(self) -> _EventIterator:
-        return self
-
-    def __next__(self) -> Any:
-        event = self._connection.poll_event()
-        if event is None:
-            raise StopIteration
-        return event
-
-
-class _OutputIterator:
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: BaseConnection) -> None:
-        self._connection = connection
-
-    def __iter__(self) -> _OutputIterator:
-        return self
-
-    def __next__(self) -> Any:
-        output = self._connection.poll_output()
-        if output is None:
-            raise StopIteration
-        return output

@@ -16,7 +16,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_XDECREF
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from . import faults
@@ -24,6 +24,8 @@ from .checks import as_bytes
 from .errors import RemoteProtocolError
 from .states import ConnectionState
 from .timers import check_timestamp
+
+ctypedef unsigned char octet
 
 cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
@@ -34,8 +36,17 @@ cdef extern from "Python.h":
     void* PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
-    object PyUnicode_DecodeUTF8(const char* data, Py_ssize_t size, const char* errors)
     object PyUnicode_AsUTF8String(object text)
+
+cdef extern from "_wide.h" nogil:
+    bint wide_available()
+    Py_ssize_t wide_mask(
+        octet* target, const octet* source, Py_ssize_t size, uint64_t key, uint64_t* seen
+    )
+    Py_ssize_t wide_count(
+        const octet* source, Py_ssize_t size, Py_ssize_t* characters, octet* largest
+    )
+    Py_ssize_t wide_decode(uint16_t* target, const octet* source, Py_ssize_t size)
 
 __all__ = [
     "BaseConnection",
@@ -51,8 +62,6 @@ __all__ = [
 
 cdef object CONNECTED = ConnectionState.CONNECTED
 cdef object CLOSING = ConnectionState.CLOSING
-
-ctypedef unsigned char octet
 
 # RFC 6455 section 5.2
 cdef enum:
@@ -84,6 +93,9 @@ cdef enum:
     # The least that is reserved for a message that does not come whole.
     SMALLEST_MESSAGE = 64
 
+    # From so many octets on, wide vectors are worth asking for.
+    WIDE = 128
+
 cdef Py_ssize_t NO_LIMIT = PY_SSIZE_T_MAX
 cdef uint64_t HIGH_BITS = 0x8080808080808080
 
@@ -114,19 +126,25 @@ cdef uint64_t _mask(
     cdef octet repeated[8]
     cdef uint64_t long_key, word
     cdef uint64_t seen = 0
-    cdef Py_ssize_t words = size // 8
-    cdef Py_ssize_t i
-    for i in range(8):
-        repeated[i] = key[(phase + i) & 3]
+    cdef Py_ssize_t i = 0
+    memcpy(repeated, key, 4)
+    if phase:
+        memcpy(repeated, key + phase, 4 - phase)
+        memcpy(repeated + 4 - phase, key, phase)
+    memcpy(repeated + 4, repeated, 4)
     memcpy(&long_key, repeated, 8)
-    for i in range(words):
-        memcpy(&word, source + 8 * i, 8)
+    if size >= WIDE and wide_available():
+        i = wide_mask(target, source, size, long_key, &seen)
+    while i + 8 <= size:
+        memcpy(&word, source + i, 8)
         word ^= long_key
         seen |= word
-        memcpy(target + 8 * i, &word, 8)
-    for i in range(8 * words, size):
+        memcpy(target + i, &word, 8)
+        i += 8
+    while i < size:
         target[i] = source[i] ^ repeated[i & 7]
         seen |= target[i]
+        i += 1
     return seen
 
 
@@ -340,6 +358,136 @@ cdef bint _check_utf8(Utf8* text, const octet* data, Py_ssize_t size) noexcept n
         i += 1
     text.checked += size
     return True
+
+
+# UTF-8, decoded
+
+ctypedef fused character:
+    octet
+    uint16_t
+    uint32_t
+
+
+cdef Py_ssize_t _count_characters(
+    const octet* data, Py_ssize_t size, octet* largest
+) noexcept nogil:
+    """Count the octets that begin a character, and find the largest octet."""
+    cdef Py_ssize_t characters = 0
+    cdef Py_ssize_t i = 0
+    largest[0] = 0
+    if size >= WIDE and wide_available():
+        i = wide_count(data, size, &characters, largest)
+    while i < size:
+        characters += data[i] & 0xC0 != 0x80
+        if data[i] > largest[0]:
+            largest[0] = data[i]
+        i += 1
+    return characters
+
+
+cdef inline bint _goes_on(octet value) noexcept nogil:
+    return value & 0xC0 == 0x80
+
+
+cdef bint _decode_characters(
+    character* target, const octet* data, Py_ssize_t size
+) noexcept nogil:
+    """Decode UTF-8 into as many characters as there are octets that begin one.
+
+    False if it is not sound (RFC 3629 section 4). Nothing is ever written beyond that many: each
+    character that is written has been begun by an octet of its own.
+    """
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t done
+    cdef uint64_t word
+    cdef uint32_t value
+    cdef int j
+    while i < size:
+        value = data[i]
+        if value < 0x80:
+            target[0] = <character>value
+            target += 1
+            i += 1
+            while i + 8 <= size:
+                memcpy(&word, data + i, 8)
+                if word & HIGH_BITS:
+                    break
+                for j in range(8):
+                    target[j] = data[i + j]
+                target += 8
+                i += 8
+        elif value < 0xE0:
+            if value < 0xC2 or size - i < 2 or not _goes_on(data[i + 1]):
+                return False
+            target[0] = <character>((value & 0x1F) << 6 | (data[i + 1] & 0x3F))
+            target += 1
+            i += 2
+        elif character is octet:
+            return False
+        elif value < 0xF0:
+            if character is uint16_t and size - i >= WIDE and wide_available():
+                done = wide_decode(<uint16_t*>target, data + i, size - i)
+                target += done
+                i += 3 * done
+            # Up to where the wide loop may find its feet again.
+            while i < size and data[i] & 0xF0 == 0xE0:
+                if size - i < 3 or not _goes_on(data[i + 1]) or not _goes_on(data[i + 2]):
+                    return False
+                value = (
+                    (data[i] & 0x0F) << 12 | (data[i + 1] & 0x3F) << 6 | (data[i + 2] & 0x3F)
+                )
+                if value < 0x800 or 0xD800 <= value < 0xE000:
+                    return False
+                target[0] = <character>value
+                target += 1
+                i += 3
+        elif character is uint16_t:
+            return False
+        else:
+            if (
+                size - i < 4
+                or not _goes_on(data[i + 1])
+                or not _goes_on(data[i + 2])
+                or not _goes_on(data[i + 3])
+            ):
+                return False
+            value = (
+                (value & 0x0F) << 18
+                | (data[i + 1] & 0x3F) << 12
+                | (data[i + 2] & 0x3F) << 6
+                | (data[i + 3] & 0x3F)
+            )
+            if value < 0x10000 or value > 0x10FFFF:
+                return False
+            target[0] = <character>value
+            target += 1
+            i += 4
+    return True
+
+
+cdef object _decode_utf8(const octet* data, Py_ssize_t size):
+    """Return the text, or `None` if it is not UTF-8.
+
+    The largest octet tells the widest character, so the `str` is made once, with the size it needs.
+    """
+    cdef octet largest
+    cdef Py_ssize_t characters = _count_characters(data, size, &largest)
+    cdef object text
+    cdef bint sound
+    if largest < 0x80:
+        text = PyUnicode_New(size, 0x7F)
+        memcpy(PyUnicode_DATA(text), data, size)
+        return text
+    if largest < 0xC4:
+        text = PyUnicode_New(characters, 0xFF)
+        sound = _decode_characters(<octet*>PyUnicode_DATA(text), data, size)
+    elif largest < 0xF0:
+        text = PyUnicode_New(characters, 0xFFFF)
+        sound = _decode_characters(<uint16_t*>PyUnicode_DATA(text), data, size)
+    else:
+        text = PyUnicode_New(characters, 0x10FFFF)
+        sound = _decode_characters(<uint32_t*>PyUnicode_DATA(text), data, size)
+    return text if sound else None
 
 
 # The values made for every message
@@ -794,6 +942,7 @@ cdef class BaseConnection:
         """
         self._feed(data, now)
 
+    @cython.final
     cdef int _feed(self, object data, object now) except -1:
         cdef bytes chunk = _as_bytes(data)
         if now is not None and type(now) is not float:
@@ -824,6 +973,7 @@ cdef class BaseConnection:
             held = self._held()
         return held
 
+    @cython.final
     cdef Py_ssize_t _held(self) except -1:
         cdef Py_ssize_t held = self._backlog_size + self._head_length
         held += PyBytes_GET_SIZE(self._control) + self._message_length
@@ -833,14 +983,17 @@ cdef class BaseConnection:
             held += self._deflate.held
         return held
 
-    cdef inline const octet* _data(self) noexcept:
+    @cython.final
+    cdef const octet* _data(self) noexcept:
         """Where the undecoded part of the chunk begins."""
         return <const octet*>PyBytes_AS_STRING(self._chunk) + self._position
 
-    cdef inline Py_ssize_t _available(self) noexcept:
+    @cython.final
+    cdef Py_ssize_t _available(self) noexcept:
         """How much of the chunk is undecoded."""
         return PyBytes_GET_SIZE(self._chunk) - self._position
 
+    @cython.final
     cdef int _advance(self, Py_ssize_t size) except -1:
         """Count octets of the chunk as taken, and go on to the next one at its end."""
         self._now = self._chunk_now
@@ -849,6 +1002,7 @@ cdef class BaseConnection:
             self._next_chunk()
         return 0
 
+    @cython.final
     cdef int _next_chunk(self) except -1:
         self._position = 0
         item = None if self._backlog is None else self._backlog.pop()
@@ -900,6 +1054,7 @@ cdef class BaseConnection:
         """
         return self._poll_event()
 
+    @cython.final
     cdef object _poll_event(self):
         cdef object event
         while True:
@@ -925,8 +1080,13 @@ cdef class BaseConnection:
             self._receive_eof()
 
     def events(self):
-        """Iterate over the events that the input gives; each step is one `poll_event`."""
-        return _EventIterator.__new__(_EventIterator, self)
+        """Iterate over the events that the input gives; each step is one `poll_event`.
+
+        The iterator ends where `poll_event` returns `None`; for more input, make another.
+        """
+        cdef _EventIterator events = _EventIterator.__new__(_EventIterator)
+        events._connection = self
+        return events
 
     @cython.critical_section
     def _push_event(self, event):
@@ -934,6 +1094,7 @@ cdef class BaseConnection:
 
     # Decoding
 
+    @cython.final
     cdef object _decode(self):
         """Return the next message of the chunk, or `None` where something else has happened."""
         cdef object event
@@ -959,6 +1120,7 @@ cdef class BaseConnection:
             if event is not None or self._opcode != NO_FRAME or self._chunk is None:
                 return event
 
+    @cython.final
     cdef object _decode_small(self):
         """Decode a message of up to 65,535 bytes that lies in the chunk as one sound frame."""
         cdef const octet* data = self._data()
@@ -987,6 +1149,7 @@ cdef class BaseConnection:
             return None
         return self._whole_message(first & 0x0F, data + begin - 4, begin, length)
 
+    @cython.final
     cdef bint _read_head(self) except -1:
         """Read the head of a frame. False if there is more to come, or the connection has failed.
 
@@ -1030,6 +1193,7 @@ cdef class BaseConnection:
         self._begin_frame()
         return True
 
+    @cython.final
     cdef object _judge_frame(self, int first, int second):
         cdef int opcode = first & 0x0F
         cdef int reserved = RESERVED
@@ -1049,6 +1213,7 @@ cdef class BaseConnection:
             return faults.message_interrupted(opcode)
         return None
 
+    @cython.final
     cdef object _judge_size(self, int first, uint64_t length):
         """Judge a data frame by the limits (RFC 6455 section 10.4).
 
@@ -1063,6 +1228,7 @@ cdef class BaseConnection:
             return faults.message_too_large(self._message_size + length, self._max_message_size)
         return None
 
+    @cython.final
     cdef int _begin_frame(self) except -1:
         cdef int first = self._head[0]
         self._opcode = first & 0x0F
@@ -1082,6 +1248,7 @@ cdef class BaseConnection:
                 self._message_size += <uint64_t>self._left
         return 0
 
+    @cython.final
     cdef int _read_control(self) except -1:
         """Read the payload of a control frame and hand it over once it is complete."""
         cdef Py_ssize_t size
@@ -1109,6 +1276,7 @@ cdef class BaseConnection:
         self._receive_control(opcode, payload, self._now)
         return 0
 
+    @cython.final
     cdef object _read_data(self):
         """Read the payload of a data frame as far as it has come; return the message it ends."""
         cdef Py_ssize_t size
@@ -1133,6 +1301,7 @@ cdef class BaseConnection:
         self._opcode = NO_FRAME
         return self._assembled_message() if self._fin else None
 
+    @cython.final
     cdef object _read_pieces(self):
         """Read on in a message that is compressed or streamed; return the event it gives next."""
         cdef bytes piece
@@ -1152,6 +1321,7 @@ cdef class BaseConnection:
             if not piece or self._opcode == NO_FRAME:
                 return None
 
+    @cython.final
     cdef bytes _read_piece(self):
         """Return what has come of the frame; empty if nothing has."""
         cdef bytes piece = b""
@@ -1162,6 +1332,7 @@ cdef class BaseConnection:
             self._complete = self._fin
         return piece
 
+    @cython.final
     cdef bytes _inflate(self):
         """Return what can be inflated of the frame, empty if nothing; `None` if it has failed."""
         cdef object deflate = self._deflate
@@ -1206,6 +1377,7 @@ cdef class BaseConnection:
         self._more = True
         return piece
 
+    @cython.final
     cdef bytes _take_payload(self):
         """Take what the chunk holds of the frame's payload, unmasked."""
         cdef Py_ssize_t size = min(self._available(), self._left)
@@ -1213,6 +1385,7 @@ cdef class BaseConnection:
         self._copy_payload(<octet*>PyBytes_AS_STRING(piece), size)
         return piece
 
+    @cython.final
     cdef int _copy_payload(self, octet* target, Py_ssize_t size) except -1:
         """Move octets of the chunk to where they are wanted, unmasked."""
         if self._client:
@@ -1223,28 +1396,33 @@ cdef class BaseConnection:
         self._left -= size
         return self._advance(size)
 
+    @cython.final
     cdef bint _append_payload(self, Py_ssize_t size) except -1:
         """Add octets of the chunk to the message. False if the connection has failed over them."""
         cdef octet* target = self._reserve(size)
         self._copy_payload(target, size)
         return self._message_opcode != TEXT or self._check_octets(target, size)
 
+    @cython.final
     cdef bint _append(self, bytes piece) except -1:
         """Add a piece to the message. False if the connection has failed over it."""
         cdef Py_ssize_t size = PyBytes_GET_SIZE(piece)
         memcpy(self._reserve(size), PyBytes_AS_STRING(piece), size)
         return self._message_opcode != TEXT or self._check_text(piece)
 
+    @cython.final
     cdef bint _check_text(self, bytes piece) except -1:
         """Check the next bytes of a text. False if the connection has failed over them."""
         return self._check_octets(<const octet*>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
 
+    @cython.final
     cdef bint _check_octets(self, const octet* data, Py_ssize_t size) except -1:
         if _check_utf8(&self._text, data, size):
             return True
         self._fail(faults.message_not_utf8(self._text.first, self._text.start))
         return False
 
+    @cython.final
     cdef object _fragment(self, bytes piece):
         """Make the event of a piece of a streamed message; `None` if it gives none."""
         cdef bint complete = self._complete
@@ -1262,7 +1440,7 @@ cdef class BaseConnection:
             if self._text.missing:
                 whole -= self._text.checked - self._text.start
             self._tail = text[whole:]
-            characters = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(text), whole, NULL)
+            characters = _decode_utf8(_octets(text), whole)
             if complete:
                 self._end_message()
             return TextFragment(characters, complete) if characters or complete else None
@@ -1270,6 +1448,7 @@ cdef class BaseConnection:
             self._end_message()
         return BinaryFragment(piece, complete) if piece or complete else None
 
+    @cython.final
     cdef octet* _reserve(self, Py_ssize_t size) except NULL:
         """Lengthen the message, and return where it goes on.
 
@@ -1285,6 +1464,7 @@ cdef class BaseConnection:
         self._message_length = needed
         return <octet*>PyBytes_Data(self._message) + begin
 
+    @cython.final
     cdef int _resize(self, Py_ssize_t capacity) except -1:
         """Give the message another capacity. The octets are gone if there is no memory."""
         try:
@@ -1299,6 +1479,7 @@ cdef class BaseConnection:
         self._message_capacity = capacity
         return 0
 
+    @cython.final
     cdef object _whole_message(
         self, int opcode, const octet* key, Py_ssize_t begin, Py_ssize_t size
     ):
@@ -1315,24 +1496,29 @@ cdef class BaseConnection:
             self._advance(begin + size)
             return _new_binary(data)
         if self._client:
-            text = self._decode_text(<const char*>source, size)
+            text = self._decode_text(source, size)
         else:
-            text = PyUnicode_New(size, 127)
+            text = PyUnicode_New(size, 0x7F)
             if _mask(<octet*>PyUnicode_DATA(text), source, size, key, 0) & HIGH_BITS:
-                text = self._decode_text(<const char*>PyUnicode_DATA(text), size)
+                text = self._decode_text(<const octet*>PyUnicode_DATA(text), size)
         if text is None:
             return None
         self._advance(begin + size)
         return _new_text(text)
 
-    cdef object _decode_text(self, const char* data, Py_ssize_t size):
-        """Return the text, or `None` if it is not UTF-8 and the connection has failed."""
-        try:
-            return PyUnicode_DecodeUTF8(data, size, NULL)
-        except UnicodeDecodeError as error:
-            self._fail(faults.message_not_utf8(error.object[error.start], error.start))
-            return None
+    @cython.final
+    cdef object _decode_text(self, const octet* data, Py_ssize_t size):
+        """Return a whole text, or `None` if it is not UTF-8 and the connection has failed."""
+        cdef Utf8 checked
+        cdef object text = _decode_utf8(data, size)
+        if text is None:
+            checked.missing = 0
+            checked.checked = 0
+            _check_utf8(&checked, data, size)
+            self._fail(faults.message_not_utf8(checked.first, checked.start))
+        return text
 
+    @cython.final
     cdef object _assembled_message(self):
         cdef int opcode = self._message_opcode
         cdef bytes message
@@ -1348,10 +1534,9 @@ cdef class BaseConnection:
         self._end_message()
         if opcode == BINARY:
             return _new_binary(message)
-        return _new_text(
-            PyUnicode_DecodeUTF8(PyBytes_AS_STRING(message), PyBytes_GET_SIZE(message), NULL)
-        )
+        return _new_text(_decode_utf8(_octets(message), PyBytes_GET_SIZE(message)))
 
+    @cython.final
     cdef int _end_message(self) except -1:
         cdef PyObject* message = self._message
         self._message_opcode = CONTINUATION
@@ -1437,6 +1622,7 @@ cdef class BaseConnection:
     def _check_sendable(self, str call not None):
         self._require_sendable(call)
 
+    @cython.final
     cdef int _require_sendable(self, str call) except -1:
         if self._state is not CONNECTED:
             raise faults.not_connected(call, self._state)
@@ -1444,6 +1630,7 @@ cdef class BaseConnection:
             raise faults.message_unfinished(call)
         return 0
 
+    @cython.final
     cdef int _check_continuable(self, str call) except -1:
         if self._state is not CONNECTED:
             raise faults.not_connected(call, self._state)
@@ -1451,6 +1638,7 @@ cdef class BaseConnection:
             raise faults.nothing_to_continue()
         return 0
 
+    @cython.final
     cdef int _send_text(self, int opcode, object text, bint final, object compress) except -1:
         """Queue a frame of a text; what it leaves of a character is for the next one to go on."""
         cdef Utf8 checked = self._outgoing_text
@@ -1483,6 +1671,7 @@ cdef class BaseConnection:
         self._outgoing_text = checked
         return 0
 
+    @cython.final
     cdef int _send_binary(self, int opcode, object data, bint final, object compress) except -1:
         cdef Py_buffer view
         if type(data) is bytes:
@@ -1493,6 +1682,7 @@ cdef class BaseConnection:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.final
     cdef int _send_data(self, int opcode, object payload, bint final, object compress) except -1:
         """Queue a data frame (RFC 6455 section 5.2) of `bytes` or of a compact ASCII `str`."""
         cdef int first = opcode | FIN if final else opcode
@@ -1516,6 +1706,7 @@ cdef class BaseConnection:
             self._push_bytes(<bytes>payload)
         return 0
 
+    @cython.final
     cdef int _send_view(self, int opcode, Py_buffer* view, bint final, object compress) except -1:
         """Queue a data frame of what lies in a buffer."""
         cdef int first = opcode | FIN if final else opcode
@@ -1530,6 +1721,7 @@ cdef class BaseConnection:
             self._push_bytes(_encode_unmasked(first, <const octet*>view.buf, view.len))
         return 0
 
+    @cython.final
     cdef bytes _compress(self, int opcode, bytes payload, bint final, object compress):
         """Compress the payload of a data frame, or return `None` if it goes as it is."""
         cdef object deflate = self._deflate
@@ -1558,6 +1750,7 @@ cdef class BaseConnection:
         else:
             self._push_bytes(_encode_unmasked(first, _octets(payload), _size(payload)))
 
+    @cython.final
     cdef int _draw_key(self, octet* key) except -1:
         """Write the masking key of the next frame (RFC 6455 section 5.3)."""
         cdef object state = self._state
@@ -1582,6 +1775,7 @@ cdef class BaseConnection:
         """Return the next output, or `None` when there is none."""
         return self._poll_output()
 
+    @cython.final
     cdef object _poll_output(self):
         cdef object output = self._outputs.pop()
         cdef object following
@@ -1602,14 +1796,20 @@ cdef class BaseConnection:
         return _new_data(output)
 
     def outputs(self):
-        """Iterate over what is to be done; each step is one `poll_output`."""
-        return _OutputIterator.__new__(_OutputIterator, self)
+        """Iterate over what is to be done; each step is one `poll_output`.
+
+        The iterator ends where `poll_output` returns `None`; for more outputs, make another.
+        """
+        cdef _OutputIterator outputs = _OutputIterator.__new__(_OutputIterator)
+        outputs._connection = self
+        return outputs
 
     @property
     def send_buffer_len(self):
         """Bytes in outputs that nobody has polled yet."""
         return self._output_size
 
+    @cython.final
     cdef int _push_bytes(self, bytes data) except -1:
         self._outputs.push(data)
         self._output_size += PyBytes_GET_SIZE(data)
@@ -1667,38 +1867,42 @@ cdef int _check_outgoing(Utf8* text, const octet* data, Py_ssize_t size, bint fi
 
 
 @cython.final
+@cython.freelist(8)
 cdef class _EventIterator:
     cdef BaseConnection _connection
-
-    def __cinit__(self, BaseConnection connection not None):
-        self._connection = connection
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        cdef BaseConnection connection = self._connection
         cdef object event
-        with cython.critical_section(self._connection):
-            event = self._connection._poll_event()
+        if connection is None:
+            raise StopIteration
+        with cython.critical_section(connection):
+            event = connection._poll_event()
         if event is None:
+            self._connection = None
             raise StopIteration
         return event
 
 
 @cython.final
+@cython.freelist(8)
 cdef class _OutputIterator:
     cdef BaseConnection _connection
-
-    def __cinit__(self, BaseConnection connection not None):
-        self._connection = connection
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        cdef BaseConnection connection = self._connection
         cdef object output
-        with cython.critical_section(self._connection):
-            output = self._connection._poll_output()
+        if connection is None:
+            raise StopIteration
+        with cython.critical_section(connection):
+            output = connection._poll_output()
         if output is None:
+            self._connection = None
             raise StopIteration
         return output
