@@ -410,6 +410,22 @@ class BaseFrameDecoder:
         return first, masked, payload
 
 
+# Processes
+
+# Which process this is, counted in forks. The masking keys that a parent has drawn and not used
+# yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
+process = 0
+
+
+def _count_fork() -> None:
+    global process  # noqa: PLW0603
+    process += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
 # A connection
 
 
@@ -445,6 +461,7 @@ class BaseConnection:
         "_key",
         "_key_position",
         "_keys",
+        "_keys_drawn_in",
         "_left",
         "_max_decompressed_size",
         "_max_fragments",
@@ -539,6 +556,7 @@ class BaseConnection:
         self._outgoing_compressed = False
         self._keys = b""
         self._key_position = 0
+        self._keys_drawn_in = 0
 
     # Input
 
@@ -1155,8 +1173,9 @@ class BaseConnection:
                 raise faults.state_changed(state, self._state)
             return key
         position = self._key_position
-        if position == len(self._keys):
+        if position == len(self._keys) or self._keys_drawn_in != process:
             self._keys = os.urandom(4 * KEYS_IN_POOL)
+            self._keys_drawn_in = process
             position = 0
         self._key_position = position + 4
         return self._keys[position : position + 4]

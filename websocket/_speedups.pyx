@@ -767,6 +767,22 @@ cdef class BaseFrameDecoder:
         return first, bool(second & MASKED), payload
 
 
+# Processes
+
+# Which process this is, counted in forks. The masking keys that a parent has drawn and not used
+# yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
+cdef uint64_t process = 0
+
+
+def _count_fork():
+    global process
+    process += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
+
 # A connection
 
 
@@ -888,6 +904,7 @@ cdef class BaseConnection:
     cdef bint _outgoing_compressed
     cdef bytes _keys
     cdef Py_ssize_t _key_position
+    cdef uint64_t _keys_drawn_in
 
     def __cinit__(self):
         self._head_size = 2
@@ -1761,9 +1778,10 @@ cdef class BaseConnection:
             if self._state is not state:
                 raise faults.state_changed(state, self._state)
             return 0
-        if self._key_position == PyBytes_GET_SIZE(self._keys):
+        if self._key_position == PyBytes_GET_SIZE(self._keys) or self._keys_drawn_in != process:
             self._keys = os.urandom(4 * KEYS_IN_POOL)
             self._key_position = 0
+            self._keys_drawn_in = process
         memcpy(key, PyBytes_AS_STRING(self._keys) + self._key_position, 4)
         self._key_position += 4
         return 0
