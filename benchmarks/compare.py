@@ -9,244 +9,98 @@ runs all libraries, one after the other, and gives a ratio of CPU seconds; the t
 median of the rounds, and the least and the greatest. Every run is checked to have done its work.
 
 Nothing is installed. Peers that cannot be imported are left out, and named. The exit status is 1 if
-another backend runs than the one asked for, 2 if --check finds that a floor does not hold.
+another backend runs than the one asked for, or if there is no such row; 2 if --check finds a floor
+that does not hold, or that cannot be judged because the peer is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import importlib
 import os
 import platform
 import shlex
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from libraries import Library, Run, ThisLibrary, Websockets, Wsproto
-from masking import OURS, SIZES, Masking, ways
-from work import (
-    ACCEPT_HANDSHAKES,
-    COMPRESSED,
-    COMPRESSED_ZLIB_NG,
-    CONNECT_HANDSHAKES,
-    ECHO,
-    RECEIVE,
-    SEND,
-)
+from libraries import PEERS, ThisLibrary, peers
+from masking import MASKING, Masking, masks
+from measuring import Ratio, Times, alone, measure
+from work import ALL, Floor
 
 import websocket
 
-PEERS: dict[str, Callable[[], Library]] = {"websockets": Websockets, "wsproto": Wsproto}
+OURS = "this library"
 
 
-class Floor(NamedTuple):
-    """How many times as fast as each peer this library is at least; `None`: no matter."""
-
-    websockets: float | None = None
-    wsproto: float | None = None
-
-    def __str__(self) -> str:
-        return " / ".join("-" if times is None else f"{times:g}" for times in self)
+# What is run
 
 
-NO_FLOOR = Floor()
-
-# The same floors for all rows of a size, where unmasking in Python decides.
-FALLBACK_SMALL = {"python": Floor(1.2, 4), "pypy": Floor(None, 2)}
-FALLBACK_LARGE = {"python": Floor(None, 0.7)}
-
-
-class Row(NamedTuple):
-    work: Any
-    floors: dict[str, Floor]
-    """By implementation: ``cython``, ``python`` (on CPython) and ``pypy``."""
-    aim: float | None
-    """How many times as fast as websockets the compiled backend is meant to be."""
+def connection_times(work: Any, rounds: int, seconds: float) -> Times:
+    libraries = {OURS: ThisLibrary(websocket), **peers()}
+    prepares = {name: partial(library.prepare, work) for name, library in libraries.items()}
+    return measure(prepares, work.check, rounds, seconds)
 
 
-def rows() -> Iterator[Row]:
-    text, binary, text_batch, binary_batch, kib, text_16, binary_16, mib, japanese = RECEIVE
-    for work in (text, binary):
-        yield Row(work, {"cython": Floor(10, 30), **FALLBACK_SMALL}, 20)
-    for work in (text_batch, binary_batch):
-        yield Row(work, {"cython": Floor(25), **FALLBACK_SMALL}, 45)
-    yield Row(kib, {"cython": Floor(10, 20)}, 15)
-    for work in (text_16, binary_16):
-        yield Row(work, {"cython": Floor(4, 10), **FALLBACK_LARGE}, 6)
-    yield Row(mib, {"cython": Floor(2.5, 10), **FALLBACK_LARGE}, 4)
-    yield Row(japanese, {"cython": Floor(1.5)}, 2.5)
-    echo_small, echo_large = ECHO
-    yield Row(echo_small, {"cython": Floor(10, 20), **FALLBACK_SMALL}, 16)
-    yield Row(echo_large, {"cython": Floor(3, 10), **FALLBACK_LARGE}, 5)
-    send_text, send_binary, send_text_mib, send_binary_mib = SEND
-    for work in (send_text, send_binary):
-        yield Row(work, {"cython": Floor(6), **FALLBACK_SMALL}, 12)
-    for work in (send_text_mib, send_binary_mib):
-        yield Row(work, {"cython": Floor(2), **FALLBACK_LARGE}, 3)
-    yield Row(ACCEPT_HANDSHAKES, {"cython": Floor(2, 2)}, 4)
-    yield Row(CONNECT_HANDSHAKES, {}, None)
-    yield Row(COMPRESSED, {"cython": Floor(1.2)}, None)
-    if can_import("zlib_ng.zlib_ng"):
-        yield Row(COMPRESSED_ZLIB_NG, {}, 2)
-
-
-# Measuring
-
-
-class Ratio(NamedTuple):
-    median: float
-    least: float
-    greatest: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.least:.3g} to {self.greatest:.3g})"
-
-
-class Times(NamedTuple):
-    """CPU seconds of each that was measured, one value a round."""
-
-    seconds: dict[str, list[float]]
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
-
-    def ratio(self, name: str, base: str) -> Ratio:
-        """How many times as long one takes as the other, which ran beside it in each round."""
-        ratios = [one / other for one, other in zip(self.seconds[name], self.seconds[base])]
-        return Ratio(statistics.median(ratios), min(ratios), max(ratios))
-
-
-def measure(
-    prepares: dict[str, Callable[[], Run]],
-    check: Callable[[Any], None],
-    rounds: int,
-    seconds: float,
-) -> Times:
-    """Take the time of each in turns.
-
-    Args:
-        prepares: by name, what makes a function ready that does the work once.
-        check: is given what that function returns.
-        rounds: how often each is measured.
-        seconds: CPU time that one measurement takes at least, by doing the work more often.
-    """
-    repeats = {name: calibrate(prepare, check, seconds) for name, prepare in prepares.items()}
-    times: dict[str, list[float]] = {name: [] for name in prepares}
-    order = list(prepares)
-    for _ in range(rounds):
-        for name in order:
-            times[name].append(once(prepares[name], check, repeats[name]))
-        # None of them always runs in the wake of the same other.
-        order.reverse()
-    return Times(times)
-
-
-def calibrate(prepare: Callable[[], Run], check: Callable[[Any], None], seconds: float) -> int:
-    """Return how often the work fits into that time. Warms up, too: on PyPy that takes a while."""
-    warm_up = 50 * seconds if implementation() == "pypy" else seconds
-    repeat = 1
-    spent = 0.0
-    while True:
-        taken = once(prepare, check, repeat) * repeat
-        spent += taken
-        if taken >= seconds and spent >= warm_up:
-            return repeat
-        if taken < seconds:
-            repeat *= 2
-
-
-def once(prepare: Callable[[], Run], check: Callable[[Any], None], repeat: int) -> float:
-    """Return the CPU seconds of doing the work once, measured by doing it so many times."""
-    gc.collect()
-    taken = 0.0
-    for _ in range(repeat):
-        run = prepare()
-        begin = time.process_time()
-        result = run()
-        taken += time.process_time() - begin
-        check(result)
-    return taken / repeat
+def masking_times(work: Masking, rounds: int, seconds: float) -> Times:
+    prepares = {
+        name: partial(work.prepare, mask)
+        for name, mask in {OURS: websocket.apply_mask, **masks()}.items()
+    }
+    return measure(prepares, work.check, rounds, seconds)
 
 
 # The tables
 
 
-class Comparison:
-    """What was asked for, run and written down."""
+def connections(
+    works: Sequence[Any], rounds: int, seconds: float, broken: list[str]
+) -> Iterator[str]:
+    """Yield the lines of the table of connections; what does not hold is added to `broken`."""
+    yield from head(["work", "times a second", *PEERS, "floor", "holds", "aim"])
+    for work in works:
+        times = alone(connection_times, work, rounds, seconds)
+        ratios = {name: times.ratio(name, OURS) for name in PEERS if name in times.seconds}
+        floor = work.floors.get(implementation(), Floor())
+        problems = list(judge(floor, ratios))
+        broken += [f"{work.name}: {problem}" for problem in problems]
+        aim = work.aim if implementation() == "cython" else None
+        yield line(
+            [
+                work.name,
+                f"{work.count / times.median(OURS):,.0f}",
+                *(str(ratios.get(name, "-")) for name in PEERS),
+                str(floor) if any(floor) else "",
+                "**no**" if problems else "yes" if any(floor) else "",
+                f"{aim:g}" if aim else "",
+            ]
+        )
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self.rounds: int = arguments.rounds
-        self.seconds: float = arguments.seconds
-        self.libraries: dict[str, Library] = {OURS: ThisLibrary(websocket)}
-        self.missing: list[str] = []
-        self.broken: list[str] = []
-        """The floors that do not hold, in words."""
-        for name, make in PEERS.items():
-            try:
-                self.libraries[name] = make()
-            except ImportError:
-                self.missing.append(name)
 
-    def measure(self, prepares: dict[str, Callable[[], Run]], work: Any) -> Times:
-        return measure(prepares, work.check, self.rounds, self.seconds)
+def judge(floor: Floor, ratios: dict[str, Ratio]) -> Iterator[str]:
+    """Yield what does not hold."""
+    for peer, least in floor._asdict().items():
+        if least is None:
+            continue
+        if peer not in ratios:
+            yield f"{peer} is not there to compare with"
+        elif ratios[peer].median < least:
+            yield f"{ratios[peer].median:.3g} times {peer}, not {least:g}"
 
-    def connections(self, chosen: Sequence[Row]) -> Iterator[str]:
-        yield from head(["work", "times a second", *PEERS, "floor", "holds", "aim"])
-        for row in chosen:
-            work = row.work
-            prepares = {
-                name: partial(library.prepare, work) for name, library in self.libraries.items()
-            }
-            times = self.measure(prepares, work)
-            ratios = {
-                name: times.ratio(name, OURS) if name in self.libraries else None for name in PEERS
-            }
-            floor = row.floors.get(implementation(), NO_FLOOR)
-            aim = row.aim if implementation() == "cython" else None
-            yield line(
-                [
-                    work.name,
-                    f"{work.count / times.median(OURS):,.0f}",
-                    *("-" if ratio is None else str(ratio) for ratio in ratios.values()),
-                    "" if floor == NO_FLOOR else str(floor),
-                    self._judge(work.name, floor, ratios),
-                    "" if aim is None else f"{aim:g}",
-                ]
-            )
 
-    def _judge(self, name: str, floor: Floor, ratios: dict[str, Ratio | None]) -> str:
-        if floor == NO_FLOOR:
-            return ""
-        problems = []
-        for peer, least in floor._asdict().items():
-            if least is None:
-                continue
-            ratio = ratios[peer]
-            if ratio is None:
-                problems.append(f"{name}: {peer} is not there to compare with")
-            elif ratio.median < least:
-                problems.append(f"{name}: {ratio.median:.3g} times {peer}, not {least:g}")
-        self.broken += problems
-        return "**no**" if problems else "yes"
-
-    def masking(self, chosen: Sequence[Masking]) -> Iterator[str]:
-        masks = ways()
-        others = [name for name in masks if name != OURS]
-        yield from head(["size", "MB a second", *others])
-        for work in chosen:
-            prepares = {name: partial(work.prepare, mask) for name, mask in masks.items()}
-            times = self.measure(prepares, work)
-            speed = work.size * work.count / times.median(OURS) / 1e6
-            ratios = [str(times.ratio(name, OURS)) for name in others]
-            yield line([work.name.replace("mask ", ""), f"{speed:,.0f}", *ratios])
+def masking(works: Sequence[Masking], rounds: int, seconds: float) -> Iterator[str]:
+    """Yield the lines of the table of masking."""
+    others = list(masks())
+    yield from head(["work", "MB a second", *others])
+    for work in works:
+        times = alone(masking_times, work, rounds, seconds)
+        speed = work.size * work.count / times.median(OURS) / 1e6
+        yield line([work.name, f"{speed:,.0f}", *(str(times.ratio(name, OURS)) for name in others)])
 
 
 def head(cells: Sequence[str]) -> Iterator[str]:
@@ -276,76 +130,84 @@ def can_import(name: str) -> bool:
 
 def processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            models = [text.partition(":")[2].strip() for text in file if "model name" in text]
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        models = []
+        cpuinfo = ""
+    models = [
+        text.partition(":")[2].strip() for text in cpuinfo.splitlines() if "model name" in text
+    ]
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def versions(libraries: dict[str, Library]) -> Iterator[str]:
-    yield f"{ThisLibrary.distribution} {version(ThisLibrary.distribution)} ({websocket.BACKEND})"
-    for name, library in libraries.items():
-        if name != OURS:
-            yield f"{name} {version(library.distribution)}"
-    if "websockets" in libraries:
-        compiled = can_import("websockets.speedups")
-        yield f"its masking in {'C' if compiled else 'Python'}"
+def python() -> str:
+    named = f"{platform.python_implementation()} {platform.python_version()}"
+    if sys.implementation.name == "cpython":
+        return named
+    return f"{named} ({'.'.join(map(str, sys.implementation.version[:3]))})"
+
+
+def versions() -> Iterator[str]:
+    yield f"websocket-sansio {version('websocket-sansio')} (backend {websocket.BACKEND})"
+    for name in peers():
+        yield f"{name} {version(name)}"
+    if can_import("websockets.speedups"):
+        yield "websockets.speedups in C"
     if can_import("zlib_ng.zlib_ng"):
         yield f"zlib-ng {version('zlib-ng')}"
 
 
 def command(arguments: argparse.Namespace) -> str:
-    """Return what gives the same tables again."""
+    """Return what makes the same tables again."""
     words = [f"WEBSOCKET_BACKEND={arguments.backend}", "python", "benchmarks/compare.py"]
-    for name in ("backend", "rounds", "seconds", "rows"):
+    for name, default in DEFAULTS.items():
         value = getattr(arguments, name)
-        if value != DEFAULTS[name]:
+        if value != default:
             words += [f"--{name}", shlex.quote(str(value))]
     return " ".join(words)
 
 
-def surroundings(arguments: argparse.Namespace, comparison: Comparison) -> Iterator[str]:
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    if sys.implementation.name != "cpython":
-        python += f" ({'.'.join(map(str, sys.implementation.version[:3]))})"
+def surroundings(arguments: argparse.Namespace) -> Iterator[str]:
     yield f"- Date: {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
     yield f"- Machine: {processor()}, {os.cpu_count()} CPUs, {platform.platform()}"
-    yield f"- Python: {python}"
-    yield f"- Versions: {', '.join(versions(comparison.libraries))}"
-    if comparison.missing:
-        yield f"- Not installed: {', '.join(comparison.missing)}"
+    yield f"- Python: {python()}"
+    yield f"- Versions: {', '.join(versions())}"
+    missing = [name for name in PEERS if name not in peers()]
+    if missing:
+        yield f"- Not installed: {', '.join(missing)}"
     yield f"- To repeat: `{command(arguments)}`"
-
-
-ABOUT_CONNECTIONS = """\
-How many times as fast as each peer this library is, server side, received frames masked: the median
-of {rounds} rounds (the least and the greatest). All events and all outputs are drained after each
-feed or send. `websockets` leaves text as undecoded bytes in this layer, here it is checked and
-becomes `str`. The floors are for `websockets` / `wsproto`, the aim for `websockets`. Compression
-has level 6, a window of 12 bits, memory level 8 and context takeover on all; no two messages are
-the same."""
-
-ABOUT_MASKING = """\
-Masking alone, as often as it takes to be measured: how many times as long the others take. A copy
-of the bytes cannot be beaten by much."""
-
-
-def report(arguments: argparse.Namespace, comparison: Comparison) -> Iterator[str]:
-    chosen = [row for row in rows() if arguments.rows in row.work.name]
-    masking = [work for work in map(Masking, SIZES) if arguments.rows in work.name]
-    yield from surroundings(arguments, comparison)
-    if chosen:
-        yield "\n" + ABOUT_CONNECTIONS.format(rounds=arguments.rounds) + "\n"
-        yield from comparison.connections(chosen)
-    if masking:
-        yield "\n" + ABOUT_MASKING + "\n"
-        yield from comparison.masking(masking)
 
 
 # The command
 
+ABOUT_CONNECTIONS = """
+How many times as fast as each peer this library is: the median of {rounds} rounds (the least and
+the greatest). The server's side, where nothing else is said; what is received is masked; all events
+and all outputs are drained after each feed and each send. `websockets` leaves text as bytes in this
+layer, unchecked; here and in `wsproto` it is checked and becomes `str`. The floors are for
+`websockets` / `wsproto`, the aims for `websockets`. Compression has level 6, a window of 12 bits,
+memory level 8 and context takeover on all, and no two messages are the same.
+"""
+ABOUT_MASKING = """
+Masking alone: how many times as long the others take as this library. A copy of the bytes shows
+what memory allows.
+"""
 DEFAULTS: dict[str, Any] = {"backend": "cython", "rounds": 9, "seconds": 0.02, "rows": ""}
+
+
+def report(arguments: argparse.Namespace, broken: list[str]) -> Iterator[str]:
+    """Yield the lines of the report; the floors that do not hold are added to `broken`."""
+    works = [work for work in ALL if arguments.rows in work.name]
+    works = [work for work in works if work.deflate is None or can_import(work.deflate.engine)]
+    maskings = [work for work in MASKING if arguments.rows in work.name]
+    if not works and not maskings:
+        raise SystemExit(f"no row has {arguments.rows!r} in its name")
+    yield from surroundings(arguments)
+    if works:
+        yield from ABOUT_CONNECTIONS.format(rounds=arguments.rounds).split("\n")
+        yield from connections(works, arguments.rounds, arguments.seconds, broken)
+    if maskings:
+        yield from ABOUT_MASKING.split("\n")
+        yield from masking(maskings, arguments.rounds, arguments.seconds)
 
 
 def parse() -> argparse.Namespace:
@@ -374,16 +236,16 @@ def main() -> int:
         )
         return 1
     print(f"websocket: {websocket.BACKEND} backend, {websocket.__file__}", file=sys.stderr)
-    comparison = Comparison(arguments)
+    broken: list[str] = []
     lines = []
-    for text in report(arguments, comparison):
+    for text in report(arguments, broken):
         print(text, flush=True)
         lines.append(text)
     if arguments.output is not None:
         arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for problem in comparison.broken:
+    for problem in broken:
         print(f"a floor does not hold: {problem}", file=sys.stderr)
-    return 2 if arguments.check and comparison.broken else 0
+    return 2 if arguments.check and broken else 0
 
 
 if __name__ == "__main__":

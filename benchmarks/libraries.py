@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any
 
+from measuring import Run
 from work import REQUEST, Accept, Connect, Deflate, Echo, Receive, Received, Send, Sent, respond
-
-Run = Callable[[], Any]
 
 
 class Library:
@@ -397,3 +397,15 @@ def _accept(serve: Callable[[], tuple[Any, bytes]], count: int) -> Sent:
 
 def _connect(connect: Run, is_connected: Callable[[Any], bool], count: int) -> int:
     return sum(is_connected(connect()) for _ in range(count))
+
+
+PEERS: dict[str, Callable[[], Library]] = {"websockets": Websockets, "wsproto": Wsproto}
+
+
+def peers() -> dict[str, Library]:
+    """Return those that can be imported."""
+    found = {}
+    for name, make in PEERS.items():
+        with suppress(ImportError):
+            found[name] = make()
+    return found

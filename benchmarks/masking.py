@@ -1,4 +1,4 @@
-"""Ways to mask (RFC 6455 section 5.3): ours, those of the peers, and a mere copy beside them."""
+"""Masking alone (RFC 6455 section 5.3): what there is to compare with, and what is masked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 
+from measuring import Run
 from work import KEY
 
 import websocket
@@ -15,50 +16,8 @@ from websocket import _fallback
 
 Mask = Callable[[bytes, bytes], object]
 
-SIZES = [16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1 << 20, 1 << 22, 1 << 24]
-
-OURS = "this library"
-FALLBACK = "its fallback"
-COPY = "a copy"
-
 _AT_ONCE = 1 << 16
-"""Bytes that are masked between two looks at the clock, or one payload if that is more."""
-
-
-def copy(data: bytes, _: bytes) -> bytearray:
-    return bytearray(data)
-
-
-def _websockets_compiled() -> Mask:
-    return importlib.import_module("websockets.speedups").apply_mask
-
-
-def _websockets_in_python() -> Mask:
-    return importlib.import_module("websockets.utils").apply_mask
-
-
-def _wsproto() -> Mask:
-    masker = importlib.import_module("wsproto.frame_protocol").XorMaskerSimple
-    return lambda data, key: masker(key).process(data)
-
-
-PEERS: dict[str, Callable[[], Mask]] = {
-    "websockets, compiled": _websockets_compiled,
-    "websockets, in Python": _websockets_in_python,
-    "wsproto": _wsproto,
-}
-
-
-def ways() -> dict[str, Mask]:
-    """Return what there is here to mask with, by name."""
-    found: dict[str, Mask] = {OURS: websocket.apply_mask}
-    if websocket.BACKEND != "python":
-        found[FALLBACK] = _fallback.apply_mask
-    for name, find in PEERS.items():
-        with suppress(ImportError):
-            found[name] = find()
-    found[COPY] = copy
-    return found
+"""Bytes that are masked in one run; one payload if that is more."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +37,70 @@ class Masking:
     def count(self) -> int:
         return max(1, _AT_ONCE // self.size)
 
-    def prepare(self, mask: Mask) -> Callable[[], object]:
-        data = bytes(range(256)) * (self.size // 256 + 1)
-        data = data[: self.size]
+    @property
+    def payload(self) -> bytes:
+        return bytes(range(16)) * (self.size // 16)
+
+    def prepare(self, mask: Mask) -> Run:
+        data = self.payload
 
         def run() -> object:
+            masked: object = None
             for once in repeat(data, self.count):
                 masked = mask(once, KEY)
             return masked
 
         return run
 
-    def check(self, masked: object) -> None:
-        assert len(masked) == self.size
+    def check(self, masked: bytes | bytearray) -> None:
+        assert len(masked) == self.size, (len(masked), self.size)
+
+
+MASKING = [
+    Masking(size)
+    for size in (
+        16,
+        64,
+        256,
+        1 << 10,
+        1 << 12,
+        1 << 14,
+        1 << 16,
+        1 << 18,
+        1 << 20,
+        1 << 22,
+        1 << 24,
+    )
+]
+
+
+def masks() -> dict[str, Mask]:
+    """Return what this library is compared with, as far as it is there."""
+    found: dict[str, Mask] = {}
+    if websocket.BACKEND != "python":
+        found["its fallback"] = _fallback.apply_mask
+    for name, find in _PEERS.items():
+        with suppress(ImportError):
+            found[name] = find()
+    found["a copy"] = lambda data, _: bytearray(data)
+    return found
+
+
+def _websockets_compiled() -> Mask:
+    return importlib.import_module("websockets.speedups").apply_mask
+
+
+def _websockets_in_python() -> Mask:
+    return importlib.import_module("websockets.utils").apply_mask
+
+
+def _wsproto() -> Mask:
+    masker = importlib.import_module("wsproto.frame_protocol").XorMaskerSimple
+    return lambda data, key: masker(key).process(data)
+
+
+_PEERS: dict[str, Callable[[], Mask]] = {
+    "websockets, compiled": _websockets_compiled,
+    "websockets, in Python": _websockets_in_python,
+    "wsproto": _wsproto,
+}

@@ -12,7 +12,7 @@ import random
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Union
 
@@ -58,6 +58,20 @@ class Deflate(NamedTuple):
     """The module that this library uses; the others know only zlib."""
 
 
+class Floor(NamedTuple):
+    """How many times as fast as each peer this library is at least; `None`: not said."""
+
+    websockets: float | None = None
+    wsproto: float | None = None
+
+    def __str__(self) -> str:
+        return " / ".join("-" if times is None else f"{times:g}" for times in self)
+
+
+Floors = dict[str, Floor]
+"""By implementation: ``cython``, ``python`` (the fallback on CPython) and ``pypy``."""
+
+
 class Received(NamedTuple):
     messages: int
     last: str | bytes | bytearray
@@ -77,6 +91,9 @@ class Work:
     per_feed: int = 1
     """Messages that are received at once."""
     deflate: Deflate | None = None
+    floors: Floors = field(default_factory=dict)
+    aim: float | None = None
+    """How many times as fast as websockets the compiled backend is meant to be."""
 
     @property
     def count(self) -> int:
@@ -172,6 +189,8 @@ class Handshakes:
     name: str
     count: int
     deflate: Deflate | None = None
+    floors: Floors = field(default_factory=dict)
+    aim: float | None = None
 
 
 class Accept(Handshakes):
@@ -225,36 +244,70 @@ def quotes(number: int) -> str:
     )
 
 
-JAPANESE = "日本語の文章は三倍の長さ" * 113
+# The floors of the fallback depend on the size alone: unmasking in Python decides.
+
+
+def small(websockets: float, wsproto: float | None = None) -> Floors:
+    return {
+        "cython": Floor(websockets, wsproto),
+        "python": Floor(1.2, 4),
+        "pypy": Floor(None, 2),
+    }
+
+
+def medium(websockets: float, wsproto: float | None = None) -> Floors:
+    return {"cython": Floor(websockets, wsproto)}
+
+
+def large(websockets: float, wsproto: float | None = None) -> Floors:
+    return {"cython": Floor(websockets, wsproto), "python": Floor(None, 0.7)}
+
+
+B_64 = "a" * 64
+KIB = "a" * 1024
+KIB_16 = "a" * 16384
+MIB = "a" * 1048576
+JAPANESE_4_KIB = "日本語の文章は三倍の長さ" * 114
+QUOTES = [quotes(number) for number in range(100)]
 
 RECEIVE = [
-    Receive("receive text 64 B", ["a" * 64] * 1000),
-    Receive("receive binary 64 B", [b"a" * 64] * 1000),
-    Receive("receive text 64 B, 100 a feed", ["a" * 64] * 1000, per_feed=100),
-    Receive("receive binary 64 B, 100 a feed", [b"a" * 64] * 1000, per_feed=100),
-    Receive("receive text 1 KiB", ["a" * 1024] * 500),
-    Receive("receive text 16 KiB", ["a" * 16384] * 50),
-    Receive("receive binary 16 KiB", [b"a" * 16384] * 50),
-    Receive("receive text 1 MiB", ["a" * 1048576] * 4),
-    Receive("receive Japanese text 4 KiB", [JAPANESE] * 100),
+    Receive("receive text 64 B", [B_64] * 1000, floors=small(10, 30), aim=20),
+    Receive("receive binary 64 B", [B_64.encode()] * 1000, floors=small(10, 30), aim=20),
+    Receive("receive text 64 B, 100 a feed", [B_64] * 1000, per_feed=100, floors=small(25), aim=45),
+    Receive(
+        "receive binary 64 B, 100 a feed",
+        [B_64.encode()] * 1000,
+        per_feed=100,
+        floors=small(25),
+        aim=45,
+    ),
+    Receive("receive text 1 KiB", [KIB] * 500, floors=medium(10, 20), aim=15),
+    Receive("receive text 16 KiB", [KIB_16] * 50, floors=large(4, 10), aim=6),
+    Receive("receive binary 16 KiB", [KIB_16.encode()] * 50, floors=large(4, 10), aim=6),
+    Receive("receive text 1 MiB", [MIB] * 4, floors=large(2.5, 10), aim=4),
+    Receive("receive Japanese text 4 KiB", [JAPANESE_4_KIB] * 100, floors=medium(1.5), aim=2.5),
 ]
 ECHO = [
-    Echo("echo text 64 B", ["a" * 64] * 1000),
-    Echo("echo text 16 KiB", ["a" * 16384] * 50),
+    Echo("echo text 64 B", [B_64] * 1000, floors=small(10, 20), aim=16),
+    Echo("echo text 16 KiB", [KIB_16] * 50, floors=large(3, 10), aim=5),
 ]
 SEND = [
-    Send("client sends text 64 B", ["a" * 64] * 1000),
-    Send("client sends binary 64 B", [b"a" * 64] * 1000),
-    Send("client sends text 1 MiB", ["a" * 1048576] * 4),
-    Send("client sends binary 1 MiB", [b"a" * 1048576] * 4),
+    Send("client sends text 64 B", [B_64] * 1000, floors=small(6), aim=12),
+    Send("client sends binary 64 B", [B_64.encode()] * 1000, floors=small(6), aim=12),
+    Send("client sends text 1 MiB", [MIB] * 4, floors=large(2), aim=3),
+    Send("client sends binary 1 MiB", [MIB.encode()] * 4, floors=large(2), aim=3),
 ]
-ACCEPT_HANDSHAKES = Accept("server accepts a handshake", 50)
-CONNECT_HANDSHAKES = Connect("client does a handshake", 50)
-
-QUOTES = [quotes(number) for number in range(100)]
-COMPRESSED = Echo("compressed echo 1 KiB JSON", QUOTES, deflate=Deflate())
-COMPRESSED_ZLIB_NG = Echo(
-    "compressed echo 1 KiB JSON, zlib-ng here",
-    QUOTES,
-    deflate=Deflate(engine="zlib_ng.zlib_ng"),
-)
+HANDSHAKES = [
+    Accept("server accepts a handshake", 50, floors=medium(2, 2), aim=4),
+    Connect("client does a handshake", 50),
+]
+COMPRESSED = [
+    Echo("compressed echo 1 KiB JSON", QUOTES, deflate=Deflate(), floors=medium(1.2)),
+    Echo(
+        "compressed echo 1 KiB JSON, zlib-ng here",
+        QUOTES,
+        deflate=Deflate(engine="zlib_ng.zlib_ng"),
+        aim=2,
+    ),
+]
+ALL = [*RECEIVE, *ECHO, *SEND, *HANDSHAKES, *COMPRESSED]
