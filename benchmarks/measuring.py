@@ -7,8 +7,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 Run = Callable[[], Any]
@@ -95,5 +95,18 @@ def alone(function: Callable[..., Times], *arguments: object) -> Times:
     What a megabyte costs that was freed and is needed again depends on what the process did
     before.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise SystemExit("the work was not done, see above") from None
+    finally:
+        process.join()
+
+
+def _report(sender: Connection, function: Callable[..., Times], arguments: Any) -> None:
+    sender.send(function(*arguments))
