@@ -284,7 +284,7 @@ RECEIVE = [
     Receive("receive text 1 KiB", [KIB] * 500, floors=medium(10, 20), aim=15),
     Receive("receive text 16 KiB", [KIB_16] * 50, floors=large(4, 10), aim=6),
     Receive("receive binary 16 KiB", [KIB_16.encode()] * 50, floors=large(4, 10), aim=6),
-    Receive("receive text 1 MiB", [MIB] * 4, floors=large(2.5, 10), aim=4),
+    Receive("receive text 1 MiB", [MIB] * 64, floors=large(2.5, 10), aim=4),
     Receive("receive Japanese text 4 KiB", [JAPANESE_4_KIB] * 100, floors=medium(1.5), aim=2.5),
 ]
 ECHO = [
@@ -294,8 +294,8 @@ ECHO = [
 SEND = [
     Send("client sends text 64 B", [B_64] * 1000, floors=small(6), aim=12),
     Send("client sends binary 64 B", [B_64.encode()] * 1000, floors=small(6), aim=12),
-    Send("client sends text 1 MiB", [MIB] * 4, floors=large(2), aim=3),
-    Send("client sends binary 1 MiB", [MIB.encode()] * 4, floors=large(2), aim=3),
+    Send("client sends text 1 MiB", [MIB] * 64, floors=large(2), aim=3),
+    Send("client sends binary 1 MiB", [MIB.encode()] * 64, floors=large(2), aim=3),
 ]
 HANDSHAKES = [
     Accept("server accepts a handshake", 50, floors=medium(2, 2), aim=4),

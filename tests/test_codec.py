@@ -613,11 +613,15 @@ def test_the_next_message_cannot_begin_before_the_last_is_read() -> None:
     codec = PerMessageDeflate.new_server(Config())
     codec.feed(HELLO)
     codec.end()
-    assert codec.read(100) == b"Hello"
+    assert codec.read(3) == b"Hel"
+    assert not codec.finished
     with pytest.raises(LocalProtocolError, match=r"feed\(\) before the last message"):
         codec.feed(HELLO)
+    assert codec.read(100) == b"lo"
+    assert codec.finished
     assert codec.read(100) == b""
     codec.feed(HELLO)
+    assert not codec.finished
 
 
 @pytest.mark.rule("1.3 engine", "1.3 memory")

@@ -60,6 +60,9 @@ JOIN_SIZE = 16 * 1024
 FRAGMENT_SIZE = 64 * 1024
 """Inflated bytes in one event while streaming."""
 
+DECODED_SIZE = 64 * 1024
+"""Bytes of a long text that are decoded at a time."""
+
 KEYS_IN_POOL = 64
 """Masking keys drawn from the operating system at once: a system call costs as much as a frame."""
 
@@ -190,6 +193,22 @@ def _check_utf8(text: bytes, final: bool) -> tuple[int, bool]:
         return error.start, False
     # CPython notices half of a surrogate pair only at its third octet.
     return end, not b"\xed\xa0" <= text[end : end + 2] <= b"\xed\xbf"
+
+
+def _decode_in_pieces(text: bytes | bytearray) -> list[str]:
+    """Decode a long text, known to be UTF-8, in short ones.
+
+    CPython's decoder widens its buffer as wider characters come, and so would take up to six times
+    the size of the text.
+    """
+    pieces = []
+    position = 0
+    view = memoryview(text)
+    while position < len(view):
+        piece, size = utf_8_decode(view[position : position + DECODED_SIZE], "strict", False)
+        pieces.append(piece)
+        position += size
+    return pieces
 
 
 # The values made for every message
@@ -548,7 +567,8 @@ class BaseConnection:
         self._streaming = False
         self._streamed = False
         # Output.
-        self._events: deque[Any] = deque()
+        # Made when needed: an empty `deque` takes 600 bytes, and messages never wait in this one.
+        self._events: deque[Any] | None = None
         self._outputs: deque[Any] = deque()
         self._output_size = 0
         self._outgoing = CONTINUATION
@@ -663,8 +683,11 @@ class BaseConnection:
         connection) take place now, in the order of the wire. Nothing that the peer sent raises.
         """
         while True:
-            if self._events:
-                return self._events.popleft()
+            if self._events is not None:
+                event = self._events.popleft()
+                if not self._events:
+                    self._events = None
+                return event
             if self._chunk is not None or self._more:
                 if self._state is CONNECTED or self._state is CLOSING:
                     try:
@@ -691,6 +714,8 @@ class BaseConnection:
         return iter(self.poll_event, None)
 
     def _push_event(self, event: Any) -> None:
+        if self._events is None:
+            self._events = deque()
         self._events.append(event)
 
     # Decoding
@@ -883,6 +908,10 @@ class BaseConnection:
                 event = self._fragment(piece)
                 if event is not None:
                     return event
+            elif self._complete and not self._message:
+                opcode = self._message_opcode
+                self._end_message()
+                return self._whole_message(opcode, piece)
             elif piece and not self._append(piece):
                 return None
             elif self._complete:
@@ -902,16 +931,20 @@ class BaseConnection:
         """Return what can be inflated of the frame, empty if nothing; `None` if it has failed."""
         deflate = self._deflate
         limit = min(self._max_message_size, self._max_decompressed_size)
-        self._more = False
         room = min(limit - self._message_size + 1, NO_LIMIT)
+        if self._streamed:
+            room = min(room, FRAGMENT_SIZE)
+        piece: bytes = b""
         while True:
-            try:
-                piece: bytes = deflate.read(min(room, FRAGMENT_SIZE) if self._streamed else room)
-            except RemoteProtocolError as error:
-                self._fail(error)
-                return None
-            if piece:
-                break
+            if self._more:
+                self._more = False
+                try:
+                    piece = deflate.read(room)
+                except RemoteProtocolError as error:
+                    self._fail(error)
+                    return None
+                if piece:
+                    break
             if self._ended:
                 self._opcode = NO_FRAME
                 self._complete = True
@@ -920,12 +953,13 @@ class BaseConnection:
                 if self._chunk is None:
                     return b""
                 deflate.feed(self._take_payload())
-            elif self._fin:
-                deflate.end()
-                self._ended = True
-            else:
+            elif not self._fin:
                 self._opcode = NO_FRAME
                 return b""
+            if self._fin and not self._left:
+                deflate.end()
+                self._ended = True
+            self._more = True
         self._message_size += len(piece)
         if self._message_size > limit:
             # What is not UTF-8 within the limit goes before what is beyond it.
@@ -934,7 +968,11 @@ class BaseConnection:
                     faults.inflated_too_large(self._max_message_size, self._max_decompressed_size)
                 )
             return None
-        self._more = True
+        if deflate.finished:
+            self._opcode = NO_FRAME
+            self._complete = True
+        else:
+            self._more = True
         return piece
 
     def _take_payload(self) -> bytes:
@@ -1000,7 +1038,14 @@ class BaseConnection:
             self._fail(faults.message_not_utf8(self._tail[0], self._text_size))
             return None
         self._end_message()
-        return _new_binary(bytes(message)) if opcode == BINARY else _new_text(message.decode())
+        if opcode == BINARY:
+            return _new_binary(bytes(message))
+        if len(message) <= DECODED_SIZE or message.isascii():
+            return _new_text(message.decode())
+        pieces = _decode_in_pieces(message)
+        # Before the text is made once more, what it is made of need not be kept.
+        message = b""
+        return _new_text("".join(pieces))
 
     def _end_message(self) -> None:
         self._message_opcode = CONTINUATION

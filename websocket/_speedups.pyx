@@ -1323,6 +1323,7 @@ cdef class BaseConnection:
         """Read on in a message that is compressed or streamed; return the event it gives next."""
         cdef bytes piece
         cdef object event
+        cdef int opcode
         while True:
             piece = self._inflate() if self._compressed else self._read_piece()
             if piece is None:
@@ -1331,6 +1332,13 @@ cdef class BaseConnection:
                 event = self._fragment(piece)
                 if event is not None:
                     return event
+            elif self._complete and self._message_length == 0:
+                opcode = self._message_opcode
+                self._end_message()
+                if opcode == BINARY:
+                    return _new_binary(piece)
+                event = self._decode_text(_octets(piece), PyBytes_GET_SIZE(piece))
+                return None if event is None else _new_text(event)
             elif piece and not self._append(piece):
                 return None
             elif self._complete:
@@ -1355,20 +1363,21 @@ cdef class BaseConnection:
         cdef object deflate = self._deflate
         cdef Py_ssize_t limit = min(self._max_message_size, self._max_decompressed_size)
         cdef uint64_t room = <uint64_t>limit - self._message_size + 1
-        cdef bytes piece
-        self._more = False
+        cdef bytes piece = b""
         if self._streamed:
             room = min(room, <uint64_t>FRAGMENT_SIZE)
         elif room > <uint64_t>NO_LIMIT:
             room = <uint64_t>NO_LIMIT
         while True:
-            try:
-                piece = deflate.read(room)
-            except RemoteProtocolError as error:
-                self._fail(error)
-                return None
-            if piece:
-                break
+            if self._more:
+                self._more = False
+                try:
+                    piece = deflate.read(room)
+                except RemoteProtocolError as error:
+                    self._fail(error)
+                    return None
+                if piece:
+                    break
             if self._ended:
                 self._opcode = NO_FRAME
                 self._complete = True
@@ -1377,12 +1386,13 @@ cdef class BaseConnection:
                 if self._chunk is None:
                     return b""
                 deflate.feed(self._take_payload())
-            elif self._fin:
-                deflate.end()
-                self._ended = True
-            else:
+            elif not self._fin:
                 self._opcode = NO_FRAME
                 return b""
+            if self._fin and not self._left:
+                deflate.end()
+                self._ended = True
+            self._more = True
         self._message_size += <uint64_t>PyBytes_GET_SIZE(piece)
         if self._message_size > <uint64_t>limit:
             # What is not UTF-8 within the limit goes before what is beyond it.
@@ -1391,7 +1401,11 @@ cdef class BaseConnection:
                     faults.inflated_too_large(self._max_message_size, self._max_decompressed_size)
                 )
             return None
-        self._more = True
+        if deflate.finished:
+            self._opcode = NO_FRAME
+            self._complete = True
+        else:
+            self._more = True
         return piece
 
     @cython.final

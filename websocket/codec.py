@@ -56,6 +56,7 @@ class PerMessageDeflate:
         "_ended",
         "_engine",
         "_final_blocks",
+        "_finished",
         "_held",
         "_inflater",
         "_input",
@@ -68,6 +69,7 @@ class PerMessageDeflate:
         "_receive_window",
         "_send_fresh",
         "_send_window",
+        "_sync_flush",
         "_tuning",
     )
 
@@ -85,6 +87,7 @@ class PerMessageDeflate:
         self._config = agreement
         self._tuning = tuning
         self._engine = load_engine(tuning.engine)
+        self._sync_flush: int = self._engine.Z_SYNC_FLUSH
         # RFC 7692 sections 7.2.1 and 7.2.2: each side compresses by the parameters that bear its
         # name, and inflates by the other's.
         server_window = window_of(agreement.server_max_window_bits)
@@ -169,8 +172,11 @@ class PerMessageDeflate:
         Raises:
             LocalProtocolError: if our window would have to be 8 bits.
         """
-        compressed = self.deflate(data, True)
-        if self._send_fresh and len(compressed) >= len(data):
+        compressor = self._compressor or self._new_compressor()
+        compressed = self._compress_to_end(compressor, data)
+        if not self._send_fresh:
+            self._compressor = compressor
+        elif len(compressed) >= len(data):
             return None
         return compressed
 
@@ -182,17 +188,15 @@ class PerMessageDeflate:
         Raises:
             LocalProtocolError: if our window would have to be 8 bits.
         """
-        compressor = self._compressor
-        if compressor is None:
-            compressor = self._compressor = self._new_compressor()
+        compressor = self._compressor or self._new_compressor()
         if final:
             compressed = self._compress_to_end(compressor, data)
-            if self._send_fresh:
-                self._compressor = None
+            self._compressor = None if self._send_fresh else compressor
             return compressed
+        self._compressor = compressor
         if not len(data):
             return b""
-        return compressor.compress(data) + compressor.flush(self._engine.Z_SYNC_FLUSH)
+        return compressor.compress(data) + compressor.flush(self._sync_flush)
 
     @property
     def manner(self) -> tuple[str, int | None, int, int]:
@@ -217,9 +221,9 @@ class PerMessageDeflate:
 
     def _compress_to_end(self, compressor: Compressor, data: Buffer) -> bytes:
         """Compress the last piece of a message, and cut off the tail (RFC 7692 section 7.2.1)."""
-        compressed = compressor.compress(data) + compressor.flush(self._engine.Z_SYNC_FLUSH)
-        if compressed.endswith(_TAIL):
-            return compressed[: -len(_TAIL)]
+        compressed = compressor.compress(data) + compressor.flush(self._sync_flush)
+        if compressed[-4:] == _TAIL:
+            return compressed[:-4]
         if compressed:
             raise RuntimeError(
                 f"the engine {self._tuning.engine!r} does not end a flush with an empty block;"
@@ -280,6 +284,7 @@ class PerMessageDeflate:
         """
         if self._ended:
             raise LocalProtocolError("feed() before the last message was read to its end")
+        self._finished = False
         if not data:
             return
         self._last_octet = data[-1]
@@ -295,6 +300,7 @@ class PerMessageDeflate:
     def end(self) -> None:
         """Say that the payload of the current message is complete."""
         self._ended = True
+        self._finished = False
 
     def read(self, size: int) -> bytes:
         """Inflate some octets of the current message.
@@ -316,10 +322,22 @@ class PerMessageDeflate:
         while self._held or self._more:
             data = self._inflate(size)
             if data:
+                if self._ended and not self._held and not self._more:
+                    self._judge_end()
                 return data
         if self._ended:
-            self._finish()
+            self._judge_end()
+            if self._problem is not None:
+                self._fail(self._problem)
         return b""
+
+    @property
+    def finished(self) -> bool:
+        """Whether what was read last has ended its message, and nothing is wrong with its end.
+
+        `False` says nothing: `read` will tell.
+        """
+        return self._finished
 
     def abandon(self) -> None:
         """Drop the current message and the history of the peer's, which it would have become."""
@@ -331,6 +349,7 @@ class PerMessageDeflate:
         self._position = 0
         self._queue = None
         self._held = 0
+        self._finished = False
         self._reset_message()
 
     def _reset_message(self) -> None:
@@ -353,7 +372,9 @@ class PerMessageDeflate:
         inflater = self._inflater
         if inflater is None:
             inflater = self._inflater = self._engine.decompressobj(-self._receive_window)
-        piece = self._next_piece()
+        piece: bytes | memoryview = self._input
+        if self._position or len(piece) > _PIECE:
+            piece = memoryview(piece)[self._position : self._position + _PIECE]
         before = None
         if len(piece) * _EXPANSION + 2 * 258 >= size:
             before = inflater.copy() if hasattr(inflater, "copy") else None
@@ -423,11 +444,6 @@ class PerMessageDeflate:
         self._advance(taken)
         return bytes(data)
 
-    def _next_piece(self) -> bytes | memoryview:
-        if len(self._input) <= _PIECE and self._position == 0:
-            return self._input
-        return memoryview(self._input)[self._position : self._position + _PIECE]
-
     def _advance(self, count: int) -> None:
         self._held -= count
         self._position += count
@@ -435,24 +451,24 @@ class PerMessageDeflate:
             self._input = self._queue.popleft() if self._queue else b""
             self._position = 0
 
-    def _finish(self) -> None:
+    def _judge_end(self) -> None:
         """Check that the payload was complete, and be ready for the next (RFC 7692 7.2.2)."""
+        if self._problem is None:
+            self._problem = self._problem_of_end()
+        if self._problem is None:
+            if self._receive_fresh:
+                self._inflater = None
+            self._reset_message()
+            self._finished = True
+
+    def _problem_of_end(self) -> str | None:
         inflater = self._inflater
         if self._last_octet >= 0x20:
             # RFC 7692 section 7.2.1: what the last octet keeps of the empty block is three zero
             # bits and the padding, after five bits of data at most.
-            self._fail("it does not end with the beginning of an empty block")
-        elif inflater is None:
-            self._fail("nothing follows its final block")
-        else:
-            problem = self._problem_of_end(inflater)
-            if problem is not None:
-                self._fail(problem)
-        if self._receive_fresh:
-            self._inflater = None
-        self._reset_message()
-
-    def _problem_of_end(self, inflater: Inflater) -> str | None:
+            return "it does not end with the beginning of an empty block"
+        if inflater is None:
+            return "nothing follows its final block"
         try:
             # An empty block gives nothing, so one octet is all the room that the tail gets.
             if inflater.decompress(_TAIL, 1) or inflater.eof:
