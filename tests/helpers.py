@@ -14,6 +14,9 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 KEY = b"\x37\xfa\x21\x3d"
 """The masking key of the example in RFC 6455 section 5.7."""
 
+NO_KEY = bytes(4)
+"""A masking key that changes nothing."""
+
 NONCE = b"the sample nonce"
 NONCE_KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -56,6 +59,12 @@ def frame(
     else:
         head += bytes([masked | 127]) + len(payload).to_bytes(8, "big")
     return head + payload if key is None else head + key + xor(payload, key)
+
+
+def announcement(opcode: int, size: int, *, masked: bool, fin: bool = True) -> bytes:
+    """Write the head of a frame of that size, its masking key `NO_KEY`, its length in 8 octets."""
+    head = bytes([fin << 7 | opcode, 0x80 * masked | 127]) + size.to_bytes(8, "big")
+    return head + NO_KEY if masked else head
 
 
 def read_frames(data: bytes) -> list[WireFrame]:

@@ -1,4 +1,4 @@
-"""What a connection costs, counted in bytes and in calls: never in seconds.
+"""What a connection holds, in bytes. What its work costs is counted in `test_growth`.
 
 `tracemalloc` sees what both backends allocate, for the compiled one asks Python for its memory.
 """
@@ -17,7 +17,17 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from helpers import BINARY, CONTINUATION, KEY, PING, TEXT, connected, frame, request
+from helpers import (
+    BINARY,
+    CONTINUATION,
+    KEY,
+    PING,
+    TEXT,
+    announcement,
+    connected,
+    frame,
+    request,
+)
 from strategies import ROLES
 
 pytestmark = pytest.mark.skipif(
@@ -28,8 +38,6 @@ if sys.implementation.name == "cpython":
     import tracemalloc
 
 MIB = 1024 * 1024
-NO_KEY = bytes(4)
-"""Masks nothing, so that one piece serves a whole message."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +54,6 @@ def peak_of(action: Callable[[], Any]) -> int:
     tracemalloc.reset_peak()
     action()
     return tracemalloc.get_traced_memory()[1] - before
-
-
-def announcement(opcode: int, size: int, *, masked: bool, fin: bool = True) -> bytes:
-    """The head of a frame of that size, with a masking key that changes nothing."""
-    head = bytes([fin << 7 | opcode, 0x80 * masked | 127]) + size.to_bytes(8, "big")
-    return head + NO_KEY if masked else head
 
 
 # Receiving
@@ -73,37 +75,41 @@ def test_announced_size_reserves_nothing(ws: ModuleType, role: str, opcode: int)
     assert side.connection.recv_buffer_len == 200
 
 
+CONTENTS = [
+    pytest.param(BINARY, b"\x00\xff\x80x", id="binary"),
+    pytest.param(TEXT, b"ASCII", id="ascii"),
+]
+
+
 @pytest.mark.parametrize("fragments", [1, 48], ids=["one-frame", "fragments"])
-@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize(("opcode", "pattern"), CONTENTS)
 @pytest.mark.parametrize("role", ROLES)
 def test_large_message_is_never_held_more_than_about_twice(
-    ws: ModuleType, role: str, opcode: int, fragments: int
+    ws: ModuleType, role: str, opcode: int, pattern: bytes, fragments: int
 ) -> None:
-    side = connected(ws, role, max_fragments=100)
-    size = 48 * MIB
-    part = size // fragments
-    piece = b"x" * 65536
+    side = connected(ws, role)
+    content = pattern * (48 * MIB // len(pattern))
+    part = -(-len(content) // fragments)
     received = []
 
     def receive() -> None:
-        for number in range(fragments):
+        for start in range(0, len(content), part):
+            end = min(start + part, len(content))
             head = announcement(
-                CONTINUATION if number else opcode,
-                part,
+                CONTINUATION if start else opcode,
+                end - start,
                 masked=not side.is_client,
-                fin=number == fragments - 1,
+                fin=end == len(content),
             )
             side.connection.feed_recv_buf(head)
-            for _ in range(part // len(piece)):
+            for position in range(start, end, 65536):
                 assert side.connection.poll_event() is None
-                side.connection.feed_recv_buf(piece)
+                side.connection.feed_recv_buf(content[position : min(position + 65536, end)])
         received.append(side.connection.poll_event())
 
-    assert peak_of(receive) < 2.3 * size
+    assert peak_of(receive) < 2.3 * len(content)
     (message,) = received
-    content = message.text if opcode == TEXT else message.data
-    assert len(content) == size
-    assert set(content[::4095]) <= set("x" if opcode == TEXT else b"x")
+    assert (message.text.encode() if opcode == TEXT else message.data) == content
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -187,16 +193,23 @@ def test_idle_established_server_connection_is_small(ws: ModuleType) -> None:
     assert average(ws, make) < BUDGET[ws.BACKEND]
 
 
-def test_idle_server_connection_is_small_after_a_real_handshake(ws: ModuleType) -> None:
+@pytest.mark.parametrize("extensions", [(), ("permessage-deflate",)], ids=["plain", "deflate"])
+def test_idle_server_connection_is_small_after_a_real_handshake(
+    ws: ModuleType, extensions: tuple[str, ...]
+) -> None:
+    options = ws.ServerConnectionOptions(deflate=ws.PerMessageDeflateConfig())
+    data = request(extra=[("Sec-WebSocket-Extensions", offer) for offer in extensions])
+
     def make() -> Any:
-        connection = ws.WebSocketServerConnection()
+        connection = ws.WebSocketServerConnection(options)
         # Each connection reads into memory of its own.
-        connection.feed_recv_buf(bytearray(request()))
+        connection.feed_recv_buf(bytearray(data))
         for event in connection.events():
             if isinstance(event, ws.HandshakeRequested):
-                connection.accept_handshake()
+                connection.accept_handshake_auto()
         list(connection.outputs())
         assert connection.state is ws.ConnectionState.CONNECTED
+        assert connection.extensions == extensions
         return connection
 
     assert average(ws, make) < BUDGET[ws.BACKEND]
@@ -298,177 +311,3 @@ def test_allocation_that_fails_loses_no_place_in_the_stream(ws: ModuleType, tmp_
     )
     assert (process.stderr, process.stdout) == ("", f"{ws.BACKEND} failed whole\n")
     assert process.returncode == 0
-
-
-# Growth
-
-
-def one_feed_of_many_frames(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketServerConnection.established()
-    data = (frame(TEXT, b"x" * 20, key=KEY) + frame(PING, key=KEY)) * count
-    yield
-    connection.feed_recv_buf(data)
-    while connection.poll_event() is not None:
-        yield
-    list(connection.outputs())
-
-
-def byte_by_byte(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketServerConnection.established()
-    data = frame(TEXT, b"x" * 2 * count, key=KEY)
-    yield
-    for index in range(len(data)):
-        connection.feed_recv_buf(data[index : index + 1])
-        connection.poll_event()
-        yield
-    assert connection.recv_buffer_len == 0
-
-
-def feeds_before_a_poll(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketClientConnection.established()
-    pieces = [frame(BINARY, b"abc")[index : index + 1] for index in range(5)]
-    yield
-    for _ in range(count):
-        for piece in pieces:
-            connection.feed_recv_buf(piece)
-    yield
-    while connection.poll_event() is not None:
-        yield
-
-
-def tiny_fragments(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketServerConnection.established()
-    data = frame(TEXT, b"x", fin=False, key=KEY)
-    data += frame(CONTINUATION, b"y", fin=False, key=KEY) * count + frame(CONTINUATION, key=KEY)
-    yield
-    for start in range(0, len(data), 1000):
-        connection.feed_recv_buf(data[start : start + 1000])
-        while connection.poll_event() is not None:
-            yield
-        yield
-    assert connection.recv_buffer_len == 0
-
-
-def empty_fragments(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketClientConnection.established()
-    data = frame(BINARY, b"x" * 1000, fin=False) + frame(CONTINUATION, fin=False) * count
-    yield
-    connection.feed_recv_buf(data)
-    while connection.poll_event() is not None:
-        yield
-
-
-def sends_before_a_drain(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketClientConnection.established()
-    yield
-    for _ in range(count):
-        connection.send_text("x" * 20)
-        connection.send_ping()
-        yield
-    while connection.poll_output() is not None:
-        yield
-
-
-def fragments_sent(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketServerConnection.established()
-    connection.send_text(b"\xe6", final=False)
-    yield
-    for _ in range(count):
-        connection.send_continuation(b"\x97\xa5\xe6", final=False)
-        yield
-    while connection.poll_output() is not None:
-        yield
-
-
-def head_byte_by_byte(ws: ModuleType, count: int) -> Iterator[None]:
-    connection = ws.WebSocketServerConnection(ws.ServerConnectionOptions(max_handshake_size=None))
-    data = request(extra=[("X-Long", "x" * 4 * count)])
-    yield
-    for index in range(len(data)):
-        connection.feed_recv_buf(data[index : index + 1])
-        connection.poll_event()
-        yield
-
-
-def frames_decoded_alone(ws: ModuleType, count: int) -> Iterator[None]:
-    decoder = ws.FrameDecoder()
-    data = frame(BINARY, b"x" * 20, key=KEY) * count
-    yield
-    decoder.feed(data)
-    while decoder.decode() is not None:
-        yield
-
-
-SCENARIOS = [
-    one_feed_of_many_frames,
-    byte_by_byte,
-    feeds_before_a_poll,
-    tiny_fragments,
-    empty_fragments,
-    sends_before_a_drain,
-    fragments_sent,
-    head_byte_by_byte,
-    frames_decoded_alone,
-]
-
-
-def allocated(steps: Iterator[None]) -> int:
-    """Return how much was allocated over all steps, what each gave back included."""
-    total = 0
-    while True:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        try:
-            next(steps)
-        except StopIteration:
-            return total
-        total += tracemalloc.get_traced_memory()[1] - before
-
-
-def called(steps: Iterator[None]) -> int:
-    """Return how many calls of Python and of C functions all steps took."""
-    calls = 0
-
-    def count(_frame: Any, event: str, _argument: Any) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        for _ in steps:
-            pass
-    finally:
-        sys.setprofile(None)
-    return calls
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_four_times_as_much_costs_four_times_as_much(
-    ws: ModuleType, scenario: Callable[[ModuleType, int], Iterator[None]]
-) -> None:
-    """A copy of the rest after each frame, or a list joined again each time, would be 16 times."""
-    list(scenario(ws, 10))
-    # What Python keeps to give it out again is not seen: some 2,000 tuples, for example.
-    unseen = 500_000
-    assert allocated(scenario(ws, 2000)) < 6 * allocated(scenario(ws, 500)) + unseen
-    assert called(scenario(ws, 2000)) < 5 * called(scenario(ws, 500))
-
-
-def test_decoder_moves_each_byte_twice_at_most(load: Callable[[str], ModuleType]) -> None:
-    """In place, so that no allocation tells; the compiled twin has the same few lines."""
-    moved = 0
-
-    class Buffer(bytearray):
-        def __delitem__(self, index: Any) -> None:
-            nonlocal moved
-            super().__delitem__(index)
-            moved += len(self)
-
-    decoder = load("python").FrameDecoder()
-    decoder._buffer = Buffer()
-    data = frame(BINARY, b"x" * 20, key=KEY) * 2000
-    for start in range(0, len(data), 1500):
-        decoder.feed(data[start : start + 1500])
-        for _ in range(50):
-            decoder.decode()
-    assert 0 < moved < 2 * len(data)
