@@ -78,6 +78,7 @@ def test_announced_size_reserves_nothing(ws: ModuleType, role: str, opcode: int)
 CONTENTS = [
     pytest.param(BINARY, b"\x00\xff\x80x", id="binary"),
     pytest.param(TEXT, b"ASCII", id="ascii"),
+    pytest.param(TEXT, "日本語".encode(), id="japanese"),
 ]
 
 
