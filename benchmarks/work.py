@@ -292,8 +292,8 @@ ECHO = [
     Echo("echo text 16 KiB", [KIB_16] * 50, floors=large(3, 10), aim=5),
 ]
 SEND = [
-    Send("client sends text 64 B", [B_64] * 1000, floors=small(6), aim=12),
-    Send("client sends binary 64 B", [B_64.encode()] * 1000, floors=small(6), aim=12),
+    Send("client sends text 64 B", [B_64] * 1000, floors=medium(6), aim=12),
+    Send("client sends binary 64 B", [B_64.encode()] * 1000, floors=medium(6), aim=12),
     Send("client sends text 1 MiB", [MIB] * 64, floors=large(2), aim=3),
     Send("client sends binary 1 MiB", [MIB.encode()] * 64, floors=large(2), aim=3),
 ]

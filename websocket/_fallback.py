@@ -120,10 +120,16 @@ def apply_mask(data: Any, masking_key: bytes) -> bytes:
 
 def _encode_head(first: int, size: int, mask_bit: int) -> bytes:
     if size < 126:
-        return bytes((first, mask_bit | size))
+        return (first << 8 | mask_bit | size).to_bytes(2, "big")
     if size < 65536:
-        return bytes((first, mask_bit | 126)) + size.to_bytes(2, "big")
-    return bytes((first, mask_bit | 127)) + size.to_bytes(8, "big")
+        return (first << 24 | (mask_bit | 126) << 16 | size).to_bytes(4, "big")
+    return (first << 72 | (mask_bit | 127) << 64 | size).to_bytes(10, "big")
+
+
+def _encode_frame(first: int, payload: bytes, key: bytes | None) -> bytes:
+    if key is None:
+        return _encode_head(first, len(payload), 0) + payload
+    return _encode_head(first, len(payload), MASKED) + key + _mask(payload, key)
 
 
 def encode_frame(first_octet: int, payload: Any, masking_key: bytes | None = None) -> bytes:
@@ -141,10 +147,9 @@ def encode_frame(first_octet: int, payload: Any, masking_key: bytes | None = Non
     if not 0 <= first_octet <= 255:
         raise faults.not_an_octet(first_octet)
     data = as_bytes(payload)
-    if masking_key is None:
-        return _encode_head(first_octet, len(data), 0) + data
-    key = _check_key(masking_key)
-    return _encode_head(first_octet, len(data), MASKED) + key + _mask(data, key)
+    return _encode_frame(
+        first_octet, data, None if masking_key is None else _check_key(masking_key)
+    )
 
 
 # Judging a header, as early as its octets allow (RFC 6455 section 5.2)
@@ -174,6 +179,15 @@ def _judge_length(length: int, octets: int) -> RemoteProtocolError | None:
     if length < (126 if octets == 2 else 65536):
         return faults.length_not_minimal(length, octets)
     return None
+
+
+def _raise_if(violation: RemoteProtocolError | None) -> None:
+    if violation is not None:
+        try:
+            raise violation
+        finally:
+            # Else the error would hold this frame, and the frame the error.
+            del violation
 
 
 def _extra_octets(second: int) -> int:
@@ -403,9 +417,7 @@ class BaseFrameDecoder:
             return None
         first = buffer[start]
         second = buffer[start + 1]
-        violation = _judge_start(first, second, 0)
-        if violation is not None:
-            raise violation
+        _raise_if(_judge_start(first, second, 0))
         extra = _extra_octets(second)
         size = 2 + extra
         if available < size:
@@ -413,9 +425,7 @@ class BaseFrameDecoder:
         length = second & 0x7F
         if extra:
             length = int.from_bytes(buffer[start + 2 : start + size], "big")
-            violation = _judge_length(length, extra)
-            if violation is not None:
-                raise violation
+            _raise_if(_judge_length(length, extra))
         masked = bool(second & MASKED)
         if masked:
             size += 4
@@ -861,7 +871,7 @@ class BaseConnection:
 
     def _read_control(self) -> None:
         """Read the payload of a control frame and hand it over once it is complete."""
-        while self._left:
+        while self._left > 0:
             if self._chunk is None:
                 return
             piece = self._take(self._left)
@@ -889,7 +899,7 @@ class BaseConnection:
             self._opcode = NO_FRAME
             self._end_message()
             return self._whole_message(opcode, payload)
-        while self._left:
+        while self._left > 0:
             if self._chunk is None:
                 return None
             piece = self._take_payload()
@@ -1077,7 +1087,8 @@ class BaseConnection:
                 or the text is not encodable or not UTF-8.
             TypeError: if `text` is neither `str` nor bytes-like.
         """
-        self._check_sendable("send_text")
+        if self._state is not CONNECTED or self._outgoing != CONTINUATION:
+            self._check_sendable("send_text")
         payload, tail = self._text_payload(text, b"", final)
         self._send_data(TEXT, payload, final, compress)
         if not final:
@@ -1097,8 +1108,9 @@ class BaseConnection:
             LocalProtocolError: if the state is not CONNECTED or a fragmented message is unfinished.
             TypeError: if `data` is not bytes-like.
         """
-        self._check_sendable("send_binary")
-        self._send_data(BINARY, as_bytes(data), final, compress)
+        if self._state is not CONNECTED or self._outgoing != CONTINUATION:
+            self._check_sendable("send_binary")
+        self._send_data(BINARY, data if type(data) is bytes else as_bytes(data), final, compress)
         if not final:
             self._outgoing = BINARY
 
@@ -1171,11 +1183,13 @@ class BaseConnection:
                 payload = compressed
                 if opcode != CONTINUATION:
                     first |= RSV1
-        if key is None and len(payload) >= JOIN_SIZE:
+        if key is not None or len(payload) < JOIN_SIZE:
+            frame = _encode_frame(first, payload, key)
+            self._output_size += len(frame)
+            self._outputs.append(frame)
+        else:
             self._push_output(_encode_head(first, len(payload), 0))
             self._push_output(payload)
-        else:
-            self._push_frame(first, payload, key)
 
     def _compress(
         self, deflate: Any, opcode: int, payload: bytes, final: bool, compress: bool | None
@@ -1200,14 +1214,8 @@ class BaseConnection:
 
     def _send_frame(self, first: int, payload: bytes) -> None:
         """Queue a frame as one piece."""
-        self._push_frame(first, payload, self._draw_key() if self._client else None)
-
-    def _push_frame(self, first: int, payload: bytes, key: bytes | None) -> None:
-        if key is None:
-            self._push_output(_encode_head(first, len(payload), 0) + payload)
-        else:
-            head = _encode_head(first, len(payload), MASKED)
-            self._push_output(head + key + _mask(payload, key))
+        key = self._draw_key() if self._client else None
+        self._push_output(_encode_frame(first, payload, key))
 
     def _draw_key(self) -> bytes:
         """Return the masking key of the next frame (RFC 6455 section 5.3)."""

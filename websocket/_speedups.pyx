@@ -1672,7 +1672,7 @@ cdef class BaseConnection:
     @cython.final
     cdef int _send_text(self, int opcode, object text, bint final, object compress) except -1:
         """Queue a frame of a text; what it leaves of a character is for the next one to go on."""
-        cdef Utf8 checked = self._outgoing_text
+        cdef Utf8 checked
         cdef Py_buffer view
         if isinstance(text, str):
             if (
@@ -1684,10 +1684,10 @@ cdef class BaseConnection:
                     text = PyUnicode_AsUTF8String(text)
                 except UnicodeEncodeError as error:
                     raise faults.text_not_encodable(error) from None
-            if checked.missing:
-                _check_outgoing(&checked, _octets(text), _size(text), final)
-            self._send_data(opcode, text, final, compress)
-        elif type(text) is bytes:
+            if not self._outgoing_text.missing:
+                return self._send_data(opcode, text, final, compress)
+        checked = self._outgoing_text
+        if type(text) is bytes or isinstance(text, str):
             _check_outgoing(&checked, _octets(text), _size(text), final)
             self._send_data(opcode, text, final, compress)
         elif PyObject_CheckBuffer(text):
