@@ -358,12 +358,28 @@ def test_another_version_is_no_request_at_all(version: str) -> None:
 
 @pytest.mark.rule("R105")
 @pytest.mark.parametrize(
-    "target", ["/", "//x", "/a?b#c", "http://a/b", "HTTPS://a", "http://a?b", "/{x}"]
+    "target", ["/", "//x", "/a?b#c", "http://a/b", "HTTPS://A", "http://a?b", "/{x}"]
 )
 def test_targets_are_reported_as_they_came(target: str) -> None:
-    request = read(head(f"GET {target} HTTP/1.1"))
+    request = read(head(f"GET {target} HTTP/1.1", put("Host", "a")))
     assert request.error is None
     assert request.path == target
+
+
+@pytest.mark.rule("R105", "R106")
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("http://a/", "b"),
+        ("http://a:80/", "a"),
+        ("http://a", "a:80"),
+        ("http://u@a/", "a"),
+        ("http://[x/", "a"),
+    ],
+)
+def test_an_absolute_target_must_have_come_with_its_host(target: str, host: str) -> None:
+    error = error_of(head(f"GET {target} HTTP/1.1", put("Host", host)))
+    assert str(error) == f"the target {target!r} names another authority than the Host {host!r}"
 
 
 @pytest.mark.rule("R105")

@@ -321,7 +321,8 @@ def _judge_http(method: str, target: str, fields: dict[str, list[str]]) -> Hands
     """Judge what RFC 6455 section 4.2.1 asks of a request as HTTP, items 1 and 2."""
     if method != "GET":
         return InvalidHandshake(f"the method is {method!r}, not 'GET'", status=405)
-    if not target.startswith("/") and _ABSOLUTE.match(target) is None:
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None and not target.startswith("/"):
         return InvalidHandshake(
             f"the target {target!r} begins neither with '/' nor with http:// or https://"
         )
@@ -332,6 +333,12 @@ def _judge_http(method: str, target: str, fields: dict[str, list[str]]) -> Hands
     if not is_host(hosts[0]):
         return InvalidHandshake(
             f"the Host {hosts[0]!r} is not a name or an address, perhaps with a port"
+        )
+    if absolute is not None and absolute[1].lower() != hosts[0].lower():
+        # RFC 9112 section 3.2.2: the target counts, and the client must have sent the same Host.
+        # Whoever reads the other one would serve another host.
+        return InvalidHandshake(
+            f"the target {target!r} names another authority than the Host {hosts[0]!r}"
         )
     # A body would stand where the first frames are expected.
     if "transfer-encoding" in fields:
