@@ -78,12 +78,12 @@ EXAMPLES: list[tuple[WebSocketError, str, int]] = [
     (ConnectionClosed(), "connection closed: nothing sent, then nothing received", 1006),
     (
         ConnectionClosed(Close(1001, "bye"), Close(1001, ""), True),
-        "connection closed: received 1001 (going away) bye, then sent 1001 (going away)",
+        "connection closed: received 1001 (going away) 'bye', then sent 1001 (going away)",
         1001,
     ),
     (
         ConnectionClosed(Close(None, ""), Close(4000, "x"), False),
-        "connection closed: sent 4000 (private use) x, then received no code",
+        "connection closed: sent 4000 (private use) 'x', then received no code",
         1005,
     ),
     (ConnectionLost(), "the stream ended without a Close frame", 1006),
@@ -175,6 +175,14 @@ def test_one_except_catches_every_end() -> None:
     ]
     assert all(isinstance(end, ConnectionClosed) for end in ends)
     assert not isinstance(RemoteProtocolError("x"), ConnectionClosed)
+
+
+def test_close_reason_cannot_pass_for_a_line_of_a_log() -> None:
+    error = ConnectionClosed(Close(1000, "bye\nERROR: forged\x1b[2J"), None, True)
+    assert str(error) == (
+        "connection closed: received 1000 (normal closure) 'bye\\nERROR: forged\\x1b[2J',"
+        " then nothing sent"
+    )
 
 
 def test_reason_that_is_empty_leaves_no_space() -> None:

@@ -266,4 +266,5 @@ _TIMED_OUT = {
 
 def _show(close: Close) -> str:
     code = "no code" if close.code is None else f"{close.code} ({CloseCode.describe(close.code)})"
-    return f"{code} {close.reason}".rstrip()
+    # A peer chose the words: escaped, so that they cannot pass for a line of a log.
+    return f"{code} {close.reason!r}" if close.reason else code

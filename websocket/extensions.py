@@ -155,7 +155,7 @@ def _parse_param(element: str, text: str) -> ExtensionParam:
     unquoted = value if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted[1])
     if not is_token(unquoted):
         raise ExtensionParseError(
-            f"extension {element!r}: the value {value} of {name!r} is neither a token "
+            f"extension {element!r}: the value {value!r} of {name!r} is neither a token "
             "nor a token in quotes"
         )
     return ExtensionParam(name, unquoted)
