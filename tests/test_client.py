@@ -346,6 +346,29 @@ def test_refusal_comes_with_its_body(ws: Any, name: str, cut: str) -> None:
     assert side.raw() == [side.clear_timer("OPEN_TIMEOUT"), ws.CloseConnection()]
 
 
+@pytest.mark.rule("1.4 client")
+def test_body_of_a_refusal_is_not_copied_with_every_read(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = 0
+    module = side.ws.handshake.response
+    replace = module.replace
+
+    def counting(response: Any, *, body: bytes) -> Any:
+        nonlocal copied
+        copied += len(body)
+        return replace(response, body=body)
+
+    monkeypatch.setattr(module, "replace", counting)
+    assert side.feed(refusal("Content-Length: 1000\r\n")) == []
+    assert side.feed_bytes(b"x" * 999) == []
+    assert copied == 0
+    assert side.connection.handshake_response.body == b"x" * 999
+    error = side.failure(side.feed(b"x"))
+    assert error.response.body == b"x" * 1000
+    assert copied <= 3000
+
+
 @pytest.mark.rule("R132", "1.4 client", "1.4 both")
 def test_refusal_tells_status_reason_and_headers(side: Side) -> None:
     data = refusal("A: 1\r\na: 2\r\nContent-Length: 2\r\n", b"no", "HTTP/1.0 401 Who are you")

@@ -88,7 +88,7 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
     @property
     def handshake_response(self) -> HandshakeResponse | None:
         """What the server answered, as soon as the head of its answer has been polled."""
-        return self._response
+        return self._response if self._validator is None else self._validator.response
 
     @property
     def recv_buffer_len(self) -> int:
@@ -136,7 +136,6 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
         validator.feed(self._take_input())
         try:
             response = validator.validate()
-            self._response = validator.response
             if response is None:
                 return True
             check_offers(response, self._options.protocols, self._offers)
@@ -145,6 +144,7 @@ class WebSocketClientConnection(Connection[ClientConnectionOptions]):
             self._response = validator.response
             self._fail(error)
             return True
+        self._response = response
         self._validator = None
         self._return_input(validator.remaining)
         self._open(response.protocol, response.extensions, agreement)
