@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 from typing import Any
 
 import pytest
@@ -95,3 +97,20 @@ def test_subclass_of_the_protocol_is_a_source(ws: Any) -> None:
 
     side = connecting(ws, "client", random=Random())
     assert side.state == "CONNECTING"
+
+
+def keys_of(connection: Any, count: int) -> list[bytes]:
+    """Return the masking keys of so many frames."""
+    for _ in range(count):
+        connection.send_text("x")
+    data = b"".join(getattr(output, "data", b"") for output in connection.outputs())
+    return [sent.key for sent in read_frames(data)]
+
+
+@pytest.mark.rule("R162")
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_connection_cannot_be_copied_with_its_keys(ws: Any, copied: Any) -> None:
+    connection = ws.WebSocketClientConnection.established()
+    keys_of(connection, 1)
+    with pytest.raises(TypeError, match="can be neither copied nor pickled"):
+        copied(connection)

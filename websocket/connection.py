@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from ._backend import BaseConnection
 from .checks import check_strings
@@ -90,6 +90,10 @@ class Connection(BaseConnection, Generic[OptionsT]):
         self._close_received: Close | None = None
         self._close_sent: Close | None = None
         self._close_received_first = False
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would mask with the same keys (RFC 6455 section 5.3).
+        raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
 
     @property
     def state(self) -> ConnectionState:
