@@ -542,6 +542,16 @@ def test_stream_that_ends_before_the_answer(ws: Any, pieces: list[bytes]) -> Non
         side.connection.accept_handshake()
 
 
+def test_feeding_a_new_server_after_the_end_of_stream_changes_nothing(ws: Any) -> None:
+    side = new(ws, "server")
+    side.connection.feed_eof()
+    with pytest.raises(ws.LocalProtocolError, match="after feed_eof"):
+        side.connection.feed_recv_buf(b"")
+    assert side.state == "DISCONNECTED"
+    error = side.failure(side.events())
+    assert isinstance(error, ws.ConnectionLost)
+
+
 def test_stream_that_ends_with_early_data_unread(ws: Any) -> None:
     side = connecting(ws, "server")
     side.connection.feed_recv_buf(request() + frame(TEXT, b"early", key=KEY))

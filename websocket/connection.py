@@ -438,7 +438,8 @@ class Connection(BaseConnection, Generic[OptionsT]):
 
     def _admit(self) -> bool:
         self._check_begun("feed_recv_buf")
-        if self._state is ConnectionState.DISCONNECTED:
+        # The wire refuses what comes after the end of stream; nothing must have changed then.
+        if self._state is ConnectionState.DISCONNECTED and not self._eof:
             self._enter(ConnectionState.CONNECTING)
         # What follows the peer's Close frame is not looked at (RFC 6455 section 5.5.1).
         return self._state is not ConnectionState.CLOSED and self._close_received is None
