@@ -387,14 +387,19 @@ _ONE_SIDED: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 @cache
-def options(role: str) -> SearchStrategy[dict[str, Any]]:
-    """Keyword arguments for the options of a side: one or two that are not the default, if any."""
-    choices = [
+def option_choices(role: str) -> list[tuple[str, Any]]:
+    """Each option of a side with each value that is tried instead of the default."""
+    return [
         (name, value)
         for name, values in {**_OPTIONS, **_ONE_SIDED[role]}.items()
         for value in values
     ]
-    return st.lists(st.sampled_from(choices), max_size=2).map(dict)
+
+
+@cache
+def options(role: str) -> SearchStrategy[dict[str, Any]]:
+    """Keyword arguments for the options of a side: one or two that are not the default, if any."""
+    return st.lists(st.sampled_from(option_choices(role)), max_size=2).map(dict)
 
 
 # Programs: what an application does with a connection

@@ -1,0 +1,154 @@
+"""Fuzz the package with atheris: ``python tests/fuzz/run.py [TARGET...] [--seconds N]``.
+
+The Python code of the package is instrumented; the compiled backend runs the same inputs beside
+it and must agree. New inputs go into the folder given with ``--corpus``, or are forgotten.
+
+``python tests/fuzz/run.py TARGET FILE...`` runs a target once for each file, without atheris.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+HERE = Path(__file__).resolve().parent
+SEEDS = HERE / "corpus"
+sys.path.insert(0, str(HERE.parent))
+
+MAX_SIZE = 4096
+"""Octets in an input: more only make it slower."""
+MAX_SECONDS = 20
+"""For one input. None of this size takes a hundredth of it."""
+MAX_MEMORY = 2048
+"""Mebibytes of the whole process."""
+
+
+def load_copies(instrument: bool) -> list[ModuleType]:
+    """Return the package on both backends, the one in Python instrumented if so asked."""
+    from conftest import load
+
+    compiled = load("cython")
+    if not instrument:
+        return [compiled, load("python")]
+    import atheris
+
+    with atheris.instrument_imports(include=["websocket"], exclude=["websocket.cli"]):
+        return [compiled, load("python")]
+
+
+def replay(name: str, files: Sequence[Path]) -> int:
+    from fuzz.targets import TARGETS
+
+    copies = load_copies(instrument=False)
+    for file in files:
+        TARGETS[name](copies, file.read_bytes())
+        print(f"{name}: {file} is fine")
+    return 0
+
+
+def fuzz_here(name: str, arguments: Sequence[str]) -> None:
+    """Fuzz one target until libFuzzer ends the process."""
+    import atheris
+
+    copies = load_copies(instrument=True)
+    from fuzz.targets import TARGETS
+
+    target = TARGETS[name]
+    atheris.Setup([name, *arguments], lambda data: target(copies, data))
+    atheris.Fuzz()
+
+
+def fuzz(name: str, seconds: int, corpus: Path, findings: Path) -> bool:
+    """Fuzz one target in a process of its own; whether nothing was found."""
+    from fuzz.targets import DICTIONARY
+
+    new = corpus / name
+    new.mkdir(parents=True, exist_ok=True)
+    findings.mkdir(parents=True, exist_ok=True)
+    words = corpus / "dictionary"
+    words.write_text("".join(f'"{escaped(word)}"\n' for word in DICTIONARY))
+    seeds = [str(SEEDS / name)] if (SEEDS / name).is_dir() else []
+    before = set(findings.iterdir())
+    started = time.monotonic()
+    process = subprocess.run(
+        [
+            sys.executable,
+            __file__,
+            "--fuzz",
+            name,
+            f"-max_total_time={seconds}",
+            f"-max_len={MAX_SIZE}",
+            f"-timeout={MAX_SECONDS}",
+            f"-rss_limit_mb={MAX_MEMORY}",
+            f"-dict={words}",
+            f"-artifact_prefix={findings}{os.sep}{name}-",
+            "-print_final_stats=1",
+            "-verbosity=0",
+            str(new),
+            *seeds,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    inputs = [line.split()[-1] for line in process.stdout.splitlines() if "executed_units" in line]
+    print(
+        f"{name}: {' '.join(inputs) or '?'} inputs in {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+    found = sorted(set(findings.iterdir()) - before)
+    if process.returncode == 0 and inputs and not found:
+        return True
+    print(process.stdout)
+    for file in found:
+        print(f"{name}: the input is {file.read_bytes()!r}")
+        print(f"repeat it with: python {os.path.relpath(__file__)} {name} {file}")
+        print(f"once it is mended, keep it: cp {file} {os.path.relpath(SEEDS / name)}/")
+    return False
+
+
+def escaped(word: bytes) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in word)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--fuzz"]:
+        fuzz_here(sys.argv[2], sys.argv[3:])
+    from fuzz.targets import TARGETS
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", metavar="TARGET", help=f"{', '.join(TARGETS)} (default: all)"
+    )
+    parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
+    parser.add_argument("--corpus", type=Path, help="where new inputs are kept")
+    parser.add_argument(
+        "--findings",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "websocket-fuzz-findings"),
+        help="where inputs that fail go (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    names = options.names or list(TARGETS)
+    if names[0] in TARGETS and len(names) > 1 and names[1] not in TARGETS:
+        return replay(names[0], [Path(file) for file in names[1:]])
+    unknown = [name for name in names if name not in TARGETS]
+    if unknown:
+        parser.error(f"there is no target {unknown[0]!r}")
+    with tempfile.TemporaryDirectory() as forgotten:
+        corpus = options.corpus or Path(forgotten)
+        sound = [fuzz(name, options.seconds, corpus, options.findings.resolve()) for name in names]
+    return 0 if all(sound) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
