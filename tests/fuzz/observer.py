@@ -102,8 +102,8 @@ class Observer:
         self._allowed += 128
         try:
             result = call(*arguments, **keywords)
-        except self.ws.LocalProtocolError as refusal:
-            if not self._is_misuse(step):
+        except (self.ws.LocalProtocolError, TypeError) as refusal:
+            if not self._is_due(step, refusal):
                 raise
             assert look(connection) == self._looks, f"{step} raises, and has changed something"
             self.trace.append((step, describe(refusal)))
@@ -127,8 +127,12 @@ class Observer:
             self.perform(Step("outputs"))
         self._check_output()
 
-    def _is_misuse(self, step: Step) -> bool:
-        """Whether a call may raise: never for what the peer has done."""
+    def _is_due(self, step: Step, refusal: Exception) -> bool:
+        """Whether a call may raise so: never for what the peer has done."""
+        if isinstance(refusal, TypeError):
+            # Characters do not continue a binary message.
+            opcode, _ = self._unfinished or (TEXT, b"")
+            return (step.name, opcode) == ("send_continuation", BINARY)
         if step.name in ("poll_event", "poll_output", "events", "outputs", "handle_timer"):
             return False
         if step.name in ("feed_recv_buf", "feed_eof"):

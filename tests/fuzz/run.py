@@ -30,34 +30,32 @@ MAX_MEMORY = 2048
 """Mebibytes of the whole process."""
 
 
-def load_copies(instrument: bool) -> list[ModuleType]:
-    """Return the package on both backends, the one in Python instrumented if so asked."""
+def load_instrumented() -> list[ModuleType]:
+    """Return the package on both backends, the one in Python instrumented."""
+    import atheris
     from conftest import load
 
     compiled = load("cython")
-    if not instrument:
-        return [compiled, load("python")]
-    import atheris
-
     with atheris.instrument_imports(include=["websocket"], exclude=["websocket.cli"]):
         return [compiled, load("python")]
 
 
-def replay(name: str, files: Sequence[Path]) -> int:
+def replay(name: str, files: Sequence[Path], backends: Sequence[str]) -> None:
+    """Run a target once for each file; what it finds is raised."""
+    from conftest import load
     from fuzz.targets import TARGETS
 
-    copies = load_copies(instrument=False)
+    copies = [load(backend) for backend in backends]
     for file in files:
         TARGETS[name](copies, file.read_bytes())
-        print(f"{name}: {file} is fine")
-    return 0
+    print(f"{name}: {len(files)} inputs are fine")
 
 
 def fuzz_here(name: str, arguments: Sequence[str]) -> None:
     """Fuzz one target until libFuzzer ends the process."""
     import atheris
 
-    copies = load_copies(instrument=True)
+    copies = load_instrumented()
     from fuzz.targets import TARGETS
 
     target = TARGETS[name]
@@ -137,10 +135,15 @@ def main() -> int:
         default=Path(tempfile.gettempdir(), "websocket-fuzz-findings"),
         help="where inputs that fail go (default: %(default)s)",
     )
+    parser.add_argument(
+        "--backend", choices=["cython", "python"], help="where files are given (default: both)"
+    )
     options = parser.parse_args()
     names = options.names or list(TARGETS)
     if names[0] in TARGETS and len(names) > 1 and names[1] not in TARGETS:
-        return replay(names[0], [Path(file) for file in names[1:]])
+        backends = [options.backend] if options.backend else ["cython", "python"]
+        replay(names[0], [Path(file) for file in names[1:]], backends)
+        return 0
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
         parser.error(f"there is no target {unknown[0]!r}")
