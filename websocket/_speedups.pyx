@@ -37,6 +37,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     object PyUnicode_AsUTF8String(object text)
+    long long PyLong_AsLongLongAndOverflow(object number, int* overflow) except? -1
 
 cdef extern from "_wide.h" nogil:
     bint wide_available()
@@ -929,16 +930,10 @@ cdef class BaseConnection:
         self._client = client
         self._random = random
         self._state = state
-        self._max_frame_size = (
-            NO_LIMIT if max_frame_size is None else min(max_frame_size, NO_LIMIT)
-        )
-        self._max_message_size = (
-            NO_LIMIT if max_message_size is None else min(max_message_size, NO_LIMIT)
-        )
-        self._max_decompressed_size = (
-            NO_LIMIT if max_decompressed_size is None else min(max_decompressed_size, NO_LIMIT)
-        )
-        self._max_fragments = NO_LIMIT if max_fragments is None else min(max_fragments, NO_LIMIT)
+        self._max_frame_size = _limit(max_frame_size)
+        self._max_message_size = _limit(max_message_size)
+        self._max_decompressed_size = _limit(max_decompressed_size)
+        self._max_fragments = _limit(max_fragments)
 
     def __dealloc__(self):
         Py_XDECREF(self._message)
@@ -1876,6 +1871,16 @@ cdef class BaseConnection:
     def _fail(self, error):
         """The peer broke the protocol: fail the connection."""
         raise NotImplementedError
+
+
+cdef Py_ssize_t _limit(object limit) except -1:
+    """Return a limit of the options, `NO_LIMIT` for none or one that no machine can reach."""
+    cdef int overflow
+    cdef long long number
+    if limit is None:
+        return NO_LIMIT
+    number = PyLong_AsLongLongAndOverflow(limit, &overflow)
+    return NO_LIMIT if overflow or number > NO_LIMIT else <Py_ssize_t>number
 
 
 cdef inline const octet* _octets(object payload) noexcept:

@@ -17,7 +17,12 @@ from .errors import (
 from .events import HandshakeRequested
 from .frames import BytesLike
 from .handshake.request import HandshakeRequestValidator, ServerHandshakeRequest
-from .handshake.response import ServerHandshakeResponse, build_refusal, choose_protocol
+from .handshake.response import (
+    ServerHandshakeResponse,
+    build_acceptance,
+    build_refusal,
+    choose_protocol,
+)
 from .headers import HeaderPairs
 from .options import ServerConnectionOptions
 from .randomness import RandomSource
@@ -130,8 +135,12 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
         deflate = self._options.deflate
         accepted = None if deflate is None else accept_offers(request.extensions, deflate)
         extensions, agreement = ((), None) if accepted is None else ((accepted[0],), accepted[1])
+        assert request.key is not None
         self._accept(
-            request, ServerHandshakeResponse(protocol=protocol, extensions=extensions), agreement
+            build_acceptance(request.key, protocol, extensions, self._options.headers),
+            protocol,
+            extensions,
+            agreement,
         )
 
     def accept_handshake(self, response: ServerHandshakeResponse | None = None) -> None:
@@ -159,7 +168,12 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
         elif not isinstance(response, ServerHandshakeResponse):
             raise TypeError(f"response must be a ServerHandshakeResponse, not {response!r}")
         _, agreement = check_extensions(response.extensions, request.extensions)
-        self._accept(request, response, agreement)
+        self._accept(
+            response.build(request, self._options.headers),
+            response.protocol,
+            response.extensions,
+            agreement,
+        )
 
     def reject_handshake(
         self,
@@ -203,13 +217,13 @@ class WebSocketServerConnection(Connection[ServerConnectionOptions]):
 
     def _accept(
         self,
-        request: ServerHandshakeRequest,
-        response: ServerHandshakeResponse,
+        answer: bytes,
+        protocol: str | None,
+        extensions: tuple[str, ...],
         agreement: PerMessageDeflateConfig | None,
     ) -> None:
-        self._push_output(response.build(request, self._options.headers))
-        self._validator = None
-        self._open(response.protocol, response.extensions, agreement)
+        self._push_output(answer)
+        self._open(protocol, extensions, agreement)
 
     def _refuse(self, status: int, error: WebSocketError) -> None:
         """Answer a request that breaks a rule, or that took too long, and fail."""

@@ -143,6 +143,8 @@ class HeadParser(Generic[StartLine]):
         Which of several faults comes first, or what is still to come, is seen line by line.
         """
         size = self._buffer.find(b"\r\n\r\n", 0, allowed) + 4
+        if self._buffer.count(b"\r\n", 0, size) > MAX_FIELDS + 2:
+            return False
         try:
             match = _HEAD.fullmatch(self._buffer[:size].decode())
         except UnicodeDecodeError:
@@ -150,8 +152,6 @@ class HeadParser(Generic[StartLine]):
         if match is None:
             return False
         fields = _FIELD.findall(match[2])
-        if len(fields) > MAX_FIELDS:
-            return False
         if " \r" in match[2] or "\t\r" in match[2]:
             fields = [(name, value.rstrip(" \t")) for name, value in fields]
         self._head = self._parse_start_line(match[1]), Headers._unchecked(fields)
@@ -345,7 +345,7 @@ def check_value(what: str, value: str) -> str:
     return value
 
 
-def check_reserved(headers: Headers, reserved: frozenset[str]) -> None:
+def check_reserved(headers: Iterable[tuple[str, str]], reserved: frozenset[str]) -> None:
     """Refuse fields that the library writes itself, or that would frame a body.
 
     Raises:

@@ -34,6 +34,7 @@ __all__ = [
     "HandshakeResponse",
     "HandshakeValidator",
     "ServerHandshakeResponse",
+    "build_acceptance",
     "build_refusal",
     "calculate_accept",
     "calculate_accept_from_key",
@@ -301,21 +302,14 @@ class ServerHandshakeResponse(Value):
         """
         if request.error is not None or request.key is None:
             raise LocalProtocolError(f"the request cannot be accepted: {request.error}")
-        fields = []
-        if self.protocol is not None:
-            if self.protocol not in request.protocols:
-                raise LocalProtocolError(
-                    f"the subprotocol {self.protocol!r} is not among those of the client: "
-                    f"{', '.join(request.protocols)!r}"
-                )
-            fields.append(("Sec-WebSocket-Protocol", self.protocol))
-        if self.extensions:
-            self._check_extensions(request)
-            fields.append(("Sec-WebSocket-Extensions", ", ".join(self.extensions)))
-        for headers in (self.headers, Headers(extra_headers)):
-            check_reserved(headers, _RESERVED)
-            fields.extend(headers)
-        return build_head(_SWITCHING_PROTOCOLS + calculate_accept_from_key(request.key), fields)
+        if self.protocol is not None and self.protocol not in request.protocols:
+            raise LocalProtocolError(
+                f"the subprotocol {self.protocol!r} is not among those of the client: "
+                f"{', '.join(request.protocols)!r}"
+            )
+        self._check_extensions(request)
+        headers = (*self.headers, *Headers(extra_headers))
+        return build_acceptance(request.key, self.protocol, self.extensions, headers)
 
     def _check_extensions(self, request: ServerHandshakeRequest) -> None:
         offered = _names(request.extensions)
@@ -334,6 +328,30 @@ class ServerHandshakeResponse(Value):
             chosen.append(parsed[0].name)
         if chosen.count(_DEFLATE) > 1:
             raise LocalProtocolError(f"{_DEFLATE} is agreed to more than once: {self.extensions!r}")
+
+
+def build_acceptance(
+    key: str, protocol: str | None, extensions: Sequence[str], headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """Write the answer with which a server accepts an opening handshake.
+
+    Args:
+        key: the ``Sec-WebSocket-Key`` of the request.
+        protocol: the subprotocol, known to be offered.
+        extensions: the extensions, known to be offered.
+        headers: more header fields.
+
+    Raises:
+        LocalProtocolError: for headers that may not be sent here.
+    """
+    check_reserved(headers, _RESERVED)
+    fields = []
+    if protocol is not None:
+        fields.append(("Sec-WebSocket-Protocol", protocol))
+    if extensions:
+        fields.append(("Sec-WebSocket-Extensions", ", ".join(extensions)))
+    fields.extend(headers)
+    return build_head(_SWITCHING_PROTOCOLS + calculate_accept_from_key(key), fields)
 
 
 def build_refusal(
