@@ -53,7 +53,7 @@ class Deflate(NamedTuple):
 
     level: int = 6
     window_bits: int = 12
-    mem_level: int = 8
+    mem_level: int = 5
     engine: str = "zlib"
     """The module that this library uses; the others know only zlib."""
 

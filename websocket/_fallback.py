@@ -962,13 +962,14 @@ class BaseConnection:
             if self._left:
                 if self._chunk is None:
                     return b""
-                deflate.feed(self._take_payload())
-            elif not self._fin:
+                payload = self._take_payload()
+            elif self._fin:
+                payload = b""
+            else:
                 self._opcode = NO_FRAME
                 return b""
-            if self._fin and not self._left:
-                deflate.end()
-                self._ended = True
+            self._ended = self._fin and not self._left
+            deflate.feed(payload, self._ended)
             self._more = True
         self._message_size += len(piece)
         if self._message_size > limit:

@@ -1358,6 +1358,7 @@ cdef class BaseConnection:
         cdef object deflate = self._deflate
         cdef Py_ssize_t limit = min(self._max_message_size, self._max_decompressed_size)
         cdef uint64_t room = <uint64_t>limit - self._message_size + 1
+        cdef bytes payload
         cdef bytes piece = b""
         if self._streamed:
             room = min(room, <uint64_t>FRAGMENT_SIZE)
@@ -1380,13 +1381,14 @@ cdef class BaseConnection:
             if self._left:
                 if self._chunk is None:
                     return b""
-                deflate.feed(self._take_payload())
-            elif not self._fin:
+                payload = self._take_payload()
+            elif self._fin:
+                payload = b""
+            else:
                 self._opcode = NO_FRAME
                 return b""
-            if self._fin and not self._left:
-                deflate.end()
-                self._ended = True
+            self._ended = self._fin and not self._left
+            deflate.feed(payload, self._ended)
             self._more = True
         self._message_size += <uint64_t>PyBytes_GET_SIZE(piece)
         if self._message_size > <uint64_t>limit:

@@ -45,6 +45,13 @@ class PerMessageDeflate:
     Raises:
         ValueError: if the tuning sets a window of 8 bits for our own side.
 
+    Attributes, to be read only:
+        can_compress: whether it can send compressed messages: not with a window of 8 bits.
+        threshold: bytes from which on a message is worth compressing.
+        held: bytes fed that are not inflated yet.
+        finished: whether what was read last has ended its message, and nothing is wrong with its
+            end. `False` says nothing: `read` will tell.
+
     >>> client = PerMessageDeflate.new_client(PerMessageDeflateConfig())
     >>> client.compress(b"Hello").hex(), client.compress(b"Hello").hex()
     ('f248cdc9c90700', 'f200110000')
@@ -56,8 +63,6 @@ class PerMessageDeflate:
         "_ended",
         "_engine",
         "_final_blocks",
-        "_finished",
-        "_held",
         "_inflater",
         "_input",
         "_last_octet",
@@ -71,7 +76,17 @@ class PerMessageDeflate:
         "_send_window",
         "_sync_flush",
         "_tuning",
+        "can_compress",
+        "finished",
+        "held",
+        "threshold",
     )
+    can_compress: bool
+    threshold: int
+    held: int
+    finished: bool
+    _ended: bool
+    _queue: deque[bytes] | None
 
     def __init__(
         self,
@@ -106,12 +121,12 @@ class PerMessageDeflate:
             self._receive_fresh = agreement.client_no_context_takeover
             self._send_window = min(server_window, window_of(tuning.server_max_window_bits))
             receive_window = client_window
+        self.can_compress = self._send_window >= SMALLEST_OWN_WINDOW
+        self.threshold = tuning.threshold or 0
         # Where zlib is told 8 it may take 9, so for 256 bytes more such peers are understood.
         self._receive_window = max(receive_window, 9)
         self._compressor: Compressor | None = None
         self._inflater: Inflater | None = None
-        self._queue: deque[bytes] | None = None
-        self._held = 0
         self._reset_input()
 
     @classmethod
@@ -128,21 +143,6 @@ class PerMessageDeflate:
     def config(self) -> PerMessageDeflateConfig:
         """What was agreed on."""
         return self._config
-
-    @property
-    def can_compress(self) -> bool:
-        """Whether it can send compressed messages: not with a window of 8 bits."""
-        return self._send_window >= SMALLEST_OWN_WINDOW
-
-    @property
-    def threshold(self) -> int:
-        """Bytes from which on a message is worth compressing."""
-        return self._tuning.threshold or 0
-
-    @property
-    def held(self) -> int:
-        """Bytes fed that are not inflated yet."""
-        return self._held
 
     def close(self) -> None:
         """Free both contexts and what was fed. The next message would find no history."""
@@ -276,31 +276,36 @@ class PerMessageDeflate:
                 raise LimitExceeded(f"compressed message of {size} bytes or more", limit, max_size)
             message.append(piece)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, final: bool = False) -> None:
         """Take the next octets of the payload of the current message, which are not copied.
+
+        Args:
+            data: the octets.
+            final: whether that is all of it, as `end` says too.
 
         Raises:
             LocalProtocolError: if the payload was said to be complete, and is not read yet.
         """
         if self._ended:
             raise LocalProtocolError("feed() before the last message was read to its end")
-        self._finished = False
+        self.finished = False
+        self._ended = final
         if not data:
             return
         self._last_octet = data[-1]
-        if self._held == 0:
+        if self.held == 0:
             self._input = data
             self._position = 0
         else:
             if self._queue is None:
                 self._queue = deque()
             self._queue.append(data)
-        self._held += len(data)
+        self.held += len(data)
 
     def end(self) -> None:
         """Say that the payload of the current message is complete."""
         self._ended = True
-        self._finished = False
+        self.finished = False
 
     def read(self, size: int) -> bytes:
         """Inflate some octets of the current message.
@@ -319,25 +324,15 @@ class PerMessageDeflate:
         """
         if size <= 0:
             raise ValueError(f"size must be positive, not {size!r}")
-        while self._held or self._more:
+        while self.held or self._more:
             data = self._inflate(size)
             if data:
-                if self._ended and not self._held and not self._more:
-                    self._judge_end()
                 return data
         if self._ended:
             self._judge_end()
             if self._problem is not None:
                 self._fail(self._problem)
         return b""
-
-    @property
-    def finished(self) -> bool:
-        """Whether what was read last has ended its message, and nothing is wrong with its end.
-
-        `False` says nothing: `read` will tell.
-        """
-        return self._finished
 
     def abandon(self) -> None:
         """Drop the current message and the history of the peer's, which it would have become."""
@@ -348,8 +343,8 @@ class PerMessageDeflate:
         self._input = b""
         self._position = 0
         self._queue = None
-        self._held = 0
-        self._finished = False
+        self.held = 0
+        self.finished = False
         self._reset_message()
 
     def _reset_message(self) -> None:
@@ -395,7 +390,14 @@ class PerMessageDeflate:
         else:
             # A full answer leaves it open whether there is more, even if all input was taken.
             self._more = len(data) == size
-            self._advance(len(piece) - len(inflater.unconsumed_tail))
+            taken = len(piece) - len(inflater.unconsumed_tail)
+            if taken < self.held:
+                self._advance(taken)
+            else:
+                self._input = b""
+                self._position = self.held = 0
+                if data and self._ended and not self._more:
+                    self._judge_end()
         return data
 
     def _inflate_sound_part(
@@ -445,7 +447,7 @@ class PerMessageDeflate:
         return bytes(data)
 
     def _advance(self, count: int) -> None:
-        self._held -= count
+        self.held -= count
         self._position += count
         if self._position == len(self._input):
             self._input = self._queue.popleft() if self._queue else b""
@@ -453,36 +455,39 @@ class PerMessageDeflate:
 
     def _judge_end(self) -> None:
         """Check that the payload was complete, and be ready for the next (RFC 7692 7.2.2)."""
-        if self._problem is None:
-            self._problem = self._problem_of_end()
-        if self._problem is None:
-            if self._receive_fresh:
-                self._inflater = None
-            self._reset_message()
-            self._finished = True
-
-    def _problem_of_end(self) -> str | None:
         inflater = self._inflater
-        if self._last_octet >= 0x20:
-            # RFC 7692 section 7.2.1: what the last octet keeps of the empty block is three zero
-            # bits and the padding, after five bits of data at most.
-            return "it does not end with the beginning of an empty block"
-        if inflater is None:
-            return "nothing follows its final block"
+        if self._problem is not None:
+            return
         try:
-            # An empty block gives nothing, so one octet is all the room that the tail gets.
-            if inflater.decompress(_TAIL, 1) or inflater.eof:
-                return "it ends inside a block"
-            # That another block would be understood shows that it stands between two. It costs
-            # the history: under context takeover this check cannot be made.
-            if self._receive_fresh and (
-                inflater.decompress(_FINAL_BLOCK, 1) or not inflater.eof or inflater.unused_data
+            if self._last_octet >= 0x20:
+                # RFC 7692 section 7.2.1: what the last octet keeps of the empty block is three
+                # zero bits and the padding, after five bits of data at most.
+                self._problem = "it does not end with the beginning of an empty block"
+            elif inflater is None:
+                self._problem = "nothing follows its final block"
+            elif (
+                # An empty block gives nothing, so one octet is all the room that the tail gets.
+                inflater.decompress(_TAIL, 1)
+                or inflater.eof
+                or (self._receive_fresh and not _understands_a_block(inflater))
             ):
-                return "it ends inside a block"
+                self._problem = "it ends inside a block"
+            else:
+                if self._receive_fresh:
+                    self._inflater = None
+                self._reset_message()
+                self.finished = True
         except self._engine.error as error:
-            return str(error)
-        return None
+            self._problem = str(error)
 
     def _fail(self, problem: str) -> NoReturn:
         self.abandon()
         raise InvalidCompressedData(f"compressed message cannot be inflated: {problem}")
+
+
+def _understands_a_block(inflater: Inflater) -> bool:
+    """Whether an inflater stands between two blocks, shown by another one.
+
+    It costs the history: under context takeover this check cannot be made.
+    """
+    return not inflater.decompress(_FINAL_BLOCK, 1) and inflater.eof and not inflater.unused_data
