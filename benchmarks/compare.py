@@ -185,7 +185,8 @@ the greatest). The server's side, where nothing else is said; what is received i
 and all outputs are drained after each feed and each send. `websockets` leaves text as bytes in this
 layer, unchecked; here and in `wsproto` it is checked and becomes `str`. The floors are for
 `websockets` / `wsproto`, the aims for `websockets`. Compression has level 6, a window of 12 bits,
-memory level 8 and context takeover on all, and no two messages are the same.
+memory level 5 (8 in `wsproto`, which has no other) and context takeover. Its messages are much like
+the one before, as those of a stock exchange are, or have nothing but their keys in common.
 """
 ABOUT_MASKING = """
 Masking alone: how many times as long the others take as this library. A copy of the bytes shows

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from websocket import Frame, FrameDecoder, Opcode
 
@@ -46,9 +46,10 @@ ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
 class Deflate(NamedTuple):
-    """Compression that all libraries can be told to use, with context takeover both ways.
+    """Compression that the libraries can be told to use, with context takeover both ways.
 
-    The memory level is the one that wsproto cannot change.
+    Window and memory level are the defaults of this library and of websockets; wsproto has a memory
+    level of 8 and cannot be told another.
     """
 
     level: int = 6
@@ -228,20 +229,37 @@ def as_bytes(payload: str | bytes | bytearray) -> bytes:
     return payload.encode() if isinstance(payload, str) else bytes(payload)
 
 
-def quotes(number: int) -> str:
-    """Return about 1 KiB of JSON, another one for each number."""
-    chance = random.Random(number)
-    return json.dumps(
-        [
-            {
-                "id": chance.randrange(10**6),
-                "symbol": "".join(chance.choices("ABCDEFGH", k=4)),
-                "price": round(chance.uniform(1, 1000), 2),
-                "traded": chance.random() < 0.5,
-            }
-            for _ in range(14)
-        ]
-    )
+def shares(chance: random.Random) -> list[dict[str, Any]]:
+    """Return what makes about 1 KiB of JSON."""
+    return [
+        {
+            "id": chance.randrange(10**6),
+            "symbol": "".join(chance.choices("ABCDEFGH", k=4)),
+            "price": round(chance.uniform(1, 1000), 2),
+            "traded": chance.random() < 0.5,
+        }
+        for _ in range(14)
+    ]
+
+
+def quotes(count: int) -> list[str]:
+    """Return messages as those of a stock exchange: each is much like the one before."""
+    chance = random.Random(count)
+    traded = shares(chance)
+    messages = []
+    for _ in range(count):
+        for share in traded:
+            share["traded"] = chance.random() < 0.5
+            if share["traded"]:
+                share["price"] = round(share["price"] * chance.uniform(0.99, 1.01), 2)
+        messages.append(json.dumps(traded))
+    return messages
+
+
+def records(count: int) -> list[str]:
+    """Return messages that have their keys in common, and no value."""
+    chance = random.Random(count)
+    return [json.dumps(shares(chance)) for _ in range(count)]
 
 
 # The floors of the fallback depend on the size alone: unmasking in Python decides.
@@ -268,7 +286,8 @@ KIB = "a" * 1024
 KIB_16 = "a" * 16384
 MIB = "a" * 1048576
 JAPANESE_4_KIB = "日本語の文章は三倍の長さ" * 114
-QUOTES = [quotes(number) for number in range(100)]
+QUOTES = quotes(100)
+RECORDS = records(100)
 
 RECEIVE = [
     Receive("receive text 64 B", [B_64] * 1000, floors=small(10, 30), aim=20),
@@ -303,6 +322,7 @@ HANDSHAKES = [
 ]
 COMPRESSED = [
     Echo("compressed echo 1 KiB JSON", QUOTES, deflate=Deflate(), floors=medium(1.2)),
+    Echo("compressed echo 1 KiB JSON, no two alike", RECORDS, deflate=Deflate()),
     Echo(
         "compressed echo 1 KiB JSON, zlib-ng here",
         QUOTES,
