@@ -200,6 +200,7 @@ class Observer:
             assert len(event.payload) <= 125
         elif kind == "HandshakeRequested":
             if self._answers:
+                self._looks = look(self.connection)
                 self.perform(Step("accept_handshake_auto"))
         else:
             assert kind == "Connected", event
