@@ -14,7 +14,6 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -126,8 +125,15 @@ def frames(copies: Copies, data: bytes) -> None:
     ]
     assert decoded == read
     if problem is None:
-        with suppress(AssertionError):
-            assert not read_frames(wire[consumed:]), "a whole frame was left"
+        left = wire[consumed:]
+        assert not any(_is_frame(left[:end]) for end in range(2, min(len(left), 64) + 1))
+
+
+def _is_frame(data: bytes) -> bool:
+    try:
+        return bool(read_frames(data))
+    except AssertionError:
+        return False
 
 
 def _decode(ws: ModuleType, pieces: Sequence[bytes]) -> tuple[Any, ...]:
@@ -149,6 +155,11 @@ def _decode(ws: ModuleType, pieces: Sequence[bytes]) -> tuple[Any, ...]:
 
 
 # Messages
+
+
+def _options(role: str) -> list[tuple[str, Any]]:
+    """The choices of `strategies`, behind one that changes nothing."""
+    return [("auto_pong", True), *option_choices(role)]
 
 
 def messages(copies: Copies, data: bytes) -> None:
@@ -656,8 +667,3 @@ TARGETS: dict[str, Callable[[Copies, bytes], None]] = {
     )
 }
 """By name. Each fails with an `AssertionError`, or whatever else it did not expect."""
-
-
-def _options(role: str) -> list[tuple[str, Any]]:
-    """The choices of `strategies`, behind one that changes nothing."""
-    return [("auto_pong", True), *option_choices(role)]
