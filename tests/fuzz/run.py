@@ -119,6 +119,11 @@ def escaped(word: bytes) -> str:
 
 
 def main() -> int:
+    from conftest import _problem_of_compiled
+
+    problem = _problem_of_compiled()
+    if problem:
+        sys.exit(problem)
     if sys.argv[1:2] == ["--fuzz"]:
         fuzz_here(sys.argv[2], sys.argv[3:])
     from fuzz.targets import TARGETS

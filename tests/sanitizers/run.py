@@ -61,8 +61,9 @@ class Copy:
         self.folder = folder
         shutil.copytree(ROOT, folder, ignore=IGNORED, dirs_exist_ok=True)
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
-        source = folder / "speedups.c"
         package = folder / "websocket"
+        # Where setup.py has it, beside the headers that it includes.
+        source = package / "_speedups.c"
         run(sys.executable, "-m", "cython", "-3", package / "_speedups.pyx", "-o", source)
         compile_c(source, package / f"_speedups{suffix}", flags)
         # Its name makes it count as the compiled module.
