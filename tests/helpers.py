@@ -38,7 +38,10 @@ class WireFrame(NamedTuple):
 
 
 def xor(data: bytes, key: bytes) -> bytes:
-    return bytes(octet ^ key[index % 4] for index, octet in enumerate(data))
+    size = len(data)
+    repeated = (key * (size // 4 + 1))[:size]
+    masked = int.from_bytes(data, "big") ^ int.from_bytes(repeated, "big")
+    return masked.to_bytes(size, "big")
 
 
 def frame(
