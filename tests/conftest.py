@@ -214,15 +214,16 @@ def _problem_of_compiled() -> str:
     compiled = _compiled()
     if compiled is None:
         return f"the compiled module is missing in {_folder()}, and it could be there: {remedy}"
-    tested = ROOT / PACKAGE / "_speedups.pyx"
-    built_from = _folder() / "_speedups.pyx"
-    if not tested.exists() or not built_from.exists():
-        return ""
-    if built_from.samefile(tested):
-        if compiled.stat().st_mtime < tested.stat().st_mtime:
-            return f"{compiled} is older than {tested.name}: {remedy}"
-    elif built_from.read_bytes() != tested.read_bytes():
-        return f"{compiled} was not built from {tested}: {remedy}"
+    for source in ("_speedups.pyx", "_wide.h"):
+        tested = ROOT / PACKAGE / source
+        built_from = _folder() / source
+        if not tested.exists() or not built_from.exists():
+            continue
+        if built_from.samefile(tested):
+            if compiled.stat().st_mtime < tested.stat().st_mtime:
+                return f"{compiled} is older than {source}: {remedy}"
+        elif built_from.read_bytes() != tested.read_bytes():
+            return f"{compiled} was not built from {tested}: {remedy}"
     return ""
 
 

@@ -90,11 +90,14 @@ def test_without_a_compiler_the_fallback_is_tested_alone(suite: Suite) -> None:
 
 
 @pytest.mark.usefixtures("_cpython")
-def test_a_compiled_module_older_than_its_source_is_refused(suite: Suite) -> None:
+@pytest.mark.parametrize("newer", ["_speedups.pyx", "_wide.h"])
+def test_a_compiled_module_older_than_its_source_is_refused(suite: Suite, newer: str) -> None:
     suite.compiled.touch()
-    os.utime(suite.compiled, (0, 0))
+    for source in ("_speedups.pyx", "_wide.h"):
+        os.utime(suite.package / source, (3, 3) if source == newer else (1, 1))
+    os.utime(suite.compiled, (2, 2))
     line = refusal(suite.run(compiler=CANNOT_COMPILE))
-    assert f"{suite.compiled.name} is older than _speedups.pyx" in line
+    assert f"{suite.compiled.name} is older than {newer}" in line
 
 
 @pytest.mark.usefixtures("_cpython")
