@@ -144,6 +144,8 @@ def test_every_command_line_is_tested() -> None:
         r"printf 'hello\nこんにちは\n' | python -m websocket client ws://127.0.0.1:8080/",
         "python -m websocket server --tls --cert localhost.pem --key localhost.key",
         "python -m websocket client wss://127.0.0.1:8443/ --insecure",
+        # By tests/test_benchmarks.py.
+        "python benchmarks/compare.py",
         "python -m websocket --version",
     ]
     assert [line for line in command_lines() if line.startswith("pip install")] == [
