@@ -647,7 +647,8 @@ class BaseConnection:
         assert chunk is not None
         self._now = self._chunk_now
         self._position += size
-        if self._position == len(chunk):
+        # Beyond the end, if two threads have taken the same bytes: that must not go on for ever.
+        if self._position >= len(chunk):
             self._next_chunk()
 
     def _next_chunk(self) -> None:
