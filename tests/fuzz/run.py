@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,9 @@ sys.path.insert(0, str(HERE.parent))
 MAX_SIZE = 4096
 """Octets in an input: more only make it slower."""
 MAX_SECONDS = 20
-"""For one input. None of this size takes a hundredth of it."""
+"""Of CPU for one input. None of this size takes a hundredth of it."""
+MAX_STALL = 600
+"""Seconds by the clock, for what never comes back from C. A busy machine may stop a process."""
 MAX_MEMORY = 2048
 """Mebibytes of the whole process."""
 
@@ -59,8 +62,18 @@ def fuzz_here(name: str, arguments: Sequence[str]) -> None:
     from fuzz.targets import TARGETS
 
     target = TARGETS[name]
-    atheris.Setup([name, *arguments], lambda data: target(copies, data))
+
+    def run(data: bytes) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, MAX_SECONDS)
+        target(copies, data)
+
+    signal.signal(signal.SIGVTALRM, too_slow)
+    atheris.Setup([name, *arguments], run)
     atheris.Fuzz()
+
+
+def too_slow(*_: object) -> None:
+    raise TimeoutError(f"an input takes more than {MAX_SECONDS} seconds of CPU")
 
 
 def fuzz(name: str, seconds: int, corpus: Path, findings: Path) -> bool:
@@ -83,7 +96,8 @@ def fuzz(name: str, seconds: int, corpus: Path, findings: Path) -> bool:
             name,
             f"-max_total_time={seconds}",
             f"-max_len={MAX_SIZE}",
-            f"-timeout={MAX_SECONDS}",
+            f"-timeout={MAX_STALL}",
+            "-report_slow_units=600",
             f"-rss_limit_mb={MAX_MEMORY}",
             f"-dict={words}",
             f"-artifact_prefix={findings}{os.sep}{name}-",
