@@ -324,6 +324,9 @@ def functions(ws: ModuleType) -> Round:
         assert decoder.decode().encode(KEY) == data
         decoder.feed(data[:9])
         decoder.clear()
+        decoder.feed(b"\x83\x00")
+        assert refused(decoder.decode)
+        decoder.clear()
         assert ws.apply_mask(memoryview(data), KEY)
         for key in (b"", None):
             assert refused(ws.apply_mask, data, key)
