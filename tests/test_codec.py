@@ -332,6 +332,18 @@ def test_without_takeover_a_message_that_would_not_shrink_is_better_sent_plain()
     assert PerMessageDeflate.new_server(Config()).decompress(compressed) == noise * 2
 
 
+def test_without_takeover_a_whole_message_ends_what_a_piece_has_begun() -> None:
+    config = Config(client_no_context_takeover=True)
+    client, server = PerMessageDeflate.new_client(config), PerMessageDeflate.new_server(config)
+    begun = client.deflate(b"abc" * 20, False)
+    ended = client.compress_whole(b"abc" * 60)
+    assert ended is not None
+    assert server.decompress(begun + ended) == b"abc" * 80
+    alone = client.compress_whole(b"abc" * 60)
+    assert alone is not None
+    assert server.decompress(alone) == b"abc" * 60
+
+
 @pytest.mark.rule("1.3 not worth it")
 def test_under_takeover_what_was_compressed_is_sent_whatever_its_size() -> None:
     noise = random.Random(1).randbytes(200)

@@ -1522,3 +1522,35 @@ def test_connection_under_traffic(ws: Any, role: str, traced: Any) -> None:
 
     closing = held_by_each(traced, sides, close)
     assert closing < -0.9 * (sending + receiving)
+
+
+# Odds and ends
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_threshold_beyond_any_message_is_one(ws: Any, role: str) -> None:
+    config = ws.PerMessageDeflateConfig(threshold=2**64)
+    side = established(ws, role, DEFLATE, deflate=config)
+    side.connection.send_binary(LONG)
+    assert side.sent() == [WireFrame(BINARY, LONG)]
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_last_piece_that_could_not_be_compressed_can_be_sent_again(
+    ws: Any, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = established(ws, role, DEFLATE)
+    side.connection.send_binary(b"a" * 100, final=False)
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object) -> None:
+            raise MemoryError
+
+        patched.setattr(ws.codec.PerMessageDeflate, "deflate", fail)
+        with pytest.raises(MemoryError):
+            side.connection.send_continuation(b"b" * 100)
+    side.connection.send_continuation(b"b" * 100)
+    begun, ended = side.sent()
+    assert (begun.rsv, ended.rsv) == (RSV1, 0)
+    inflater = zlib.decompressobj(-15)
+    assert inflater.decompress(begun.payload + ended.payload + TAIL) == b"a" * 100 + b"b" * 100

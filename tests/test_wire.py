@@ -346,6 +346,20 @@ def test_lone_surrogates_cannot_be_sent(ws: ModuleType, role: str, text: str) ->
     assert side.raw() == []
 
 
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("text", ["x", "é", "x" * 20000])
+def test_text_of_a_subclass_goes_out_as_what_it_is(ws: ModuleType, role: str, text: str) -> None:
+    class Odd(str):
+        __slots__ = ()
+
+        def encode(self, *_: object) -> bytes:
+            return b"\xff"
+
+    side = connected(ws, role)
+    side.connection.send_text(Odd(text))
+    assert [sent.payload for sent in side.sent()] == [text.encode()]
+
+
 # Sending
 
 SIZES = [0, 1, 125, 126, 16383, 16384, 16385, 65535, 65536]

@@ -439,16 +439,16 @@ class BaseFrameDecoder:
         return first, masked, payload
 
 
-# Processes
+# Forks
 
-# Which process this is, counted in forks. The masking keys that a parent has drawn and not used
-# yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
-process = 0
+# How often this process and its parents were forked. The masking keys that a parent has drawn and
+# not used yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
+forks = 0
 
 
 def _count_fork() -> None:
-    global process  # noqa: PLW0603
-    process += 1
+    global forks  # noqa: PLW0603
+    forks += 1
 
 
 if hasattr(os, "register_at_fork"):
@@ -490,7 +490,7 @@ class BaseConnection:
         "_key",
         "_key_position",
         "_keys",
-        "_keys_drawn_in",
+        "_keys_drawn_at",
         "_left",
         "_max_decompressed_size",
         "_max_fragments",
@@ -586,7 +586,7 @@ class BaseConnection:
         self._outgoing_compressed = False
         self._keys = b""
         self._key_position = 0
-        self._keys_drawn_in = 0
+        self._keys_drawn_at = 0
 
     # Input
 
@@ -1158,7 +1158,8 @@ class BaseConnection:
         """
         if isinstance(text, str):
             try:
-                payload = text.encode()
+                # Not as a subclass may have it: what goes out is what was checked.
+                payload = str.encode(text)
             except UnicodeEncodeError as error:
                 raise faults.text_not_encodable(error) from None
             if not tail:
@@ -1204,14 +1205,14 @@ class BaseConnection:
             wanted = not final or len(payload) >= deflate.threshold
         else:
             wanted = bool(compress)
-        wanted = wanted and deflate.can_compress
-        self._outgoing_compressed = wanted and not final
-        if not wanted:
+        if not wanted or not deflate.can_compress:
+            self._outgoing_compressed = False
             return None
         if opcode != CONTINUATION and final:
             compressed = deflate.compress_whole(payload)
         else:
             compressed = deflate.deflate(payload, final)
+        self._outgoing_compressed = not final
         return compressed
 
     def _send_frame(self, first: int, payload: bytes) -> None:
@@ -1228,9 +1229,9 @@ class BaseConnection:
                 raise faults.state_changed(state, self._state)
             return key
         position = self._key_position
-        if position == len(self._keys) or self._keys_drawn_in != process:
+        if position == len(self._keys) or self._keys_drawn_at != forks:
             self._keys = os.urandom(4 * KEYS_IN_POOL)
-            self._keys_drawn_in = process
+            self._keys_drawn_at = forks
             position = 0
         self._key_position = position + 4
         return self._keys[position : position + 4]

@@ -95,7 +95,7 @@ cdef enum:
     SMALLEST_MESSAGE = 64
 
     # From so many octets on, wide vectors are worth asking for.
-    WIDE = 128
+    WIDE_SIZE = 128
 
 cdef Py_ssize_t NO_LIMIT = PY_SSIZE_T_MAX
 cdef uint64_t HIGH_BITS = 0x8080808080808080
@@ -134,7 +134,7 @@ cdef uint64_t _mask(
         memcpy(repeated + 4 - phase, key, phase)
     memcpy(repeated + 4, repeated, 4)
     memcpy(&long_key, repeated, 8)
-    if size >= WIDE and wide_available():
+    if size >= WIDE_SIZE and wide_available():
         i = wide_mask(target, source, size, long_key, &seen)
     while i + 8 <= size:
         memcpy(&word, source + i, 8)
@@ -363,7 +363,8 @@ cdef bint _check_utf8(Utf8* text, const octet* data, Py_ssize_t size) noexcept n
 
 # UTF-8, decoded
 
-ctypedef fused character:
+# What a `str` is made of: its widest character decides.
+ctypedef fused unit:
     octet
     uint16_t
     uint32_t
@@ -376,7 +377,7 @@ cdef Py_ssize_t _count_characters(
     cdef Py_ssize_t characters = 0
     cdef Py_ssize_t i = 0
     largest[0] = 0
-    if size >= WIDE and wide_available():
+    if size >= WIDE_SIZE and wide_available():
         i = wide_count(data, size, &characters, largest)
     while i < size:
         characters += data[i] & 0xC0 != 0x80
@@ -391,12 +392,12 @@ cdef inline bint _goes_on(octet value) noexcept nogil:
 
 
 cdef bint _decode_characters(
-    character* target, const octet* data, Py_ssize_t size
+    unit* target, const octet* data, Py_ssize_t size
 ) noexcept nogil:
-    """Decode UTF-8 into as many characters as there are octets that begin one.
+    """Decode UTF-8; false if it is not sound (RFC 3629 section 4).
 
-    False if it is not sound (RFC 3629 section 4). Nothing is ever written beyond that many: each
-    character that is written has been begun by an octet of its own.
+    The target has room for as many characters as `_count_characters` tells, and nothing is written
+    beyond: each character that is written has been begun by an octet of its own.
     """
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t done
@@ -406,7 +407,7 @@ cdef bint _decode_characters(
     while i < size:
         value = data[i]
         if value < 0x80:
-            target[0] = <character>value
+            target[0] = <unit>value
             target += 1
             i += 1
             while i + 8 <= size:
@@ -420,13 +421,13 @@ cdef bint _decode_characters(
         elif value < 0xE0:
             if value < 0xC2 or size - i < 2 or not _goes_on(data[i + 1]):
                 return False
-            target[0] = <character>((value & 0x1F) << 6 | (data[i + 1] & 0x3F))
+            target[0] = <unit>((value & 0x1F) << 6 | (data[i + 1] & 0x3F))
             target += 1
             i += 2
-        elif character is octet:
+        elif unit is octet:
             return False
         elif value < 0xF0:
-            if character is uint16_t and size - i >= WIDE and wide_available():
+            if unit is uint16_t and size - i >= WIDE_SIZE and wide_available():
                 done = wide_decode(<uint16_t*>target, data + i, size - i)
                 target += done
                 i += 3 * done
@@ -439,10 +440,10 @@ cdef bint _decode_characters(
                 )
                 if value < 0x800 or 0xD800 <= value < 0xE000:
                     return False
-                target[0] = <character>value
+                target[0] = <unit>value
                 target += 1
                 i += 3
-        elif character is uint16_t:
+        elif unit is uint16_t:
             return False
         else:
             if (
@@ -460,7 +461,7 @@ cdef bint _decode_characters(
             )
             if value < 0x10000 or value > 0x10FFFF:
                 return False
-            target[0] = <character>value
+            target[0] = <unit>value
             target += 1
             i += 4
     return True
@@ -768,16 +769,16 @@ cdef class BaseFrameDecoder:
         return first, bool(second & MASKED), payload
 
 
-# Processes
+# Forks
 
-# Which process this is, counted in forks. The masking keys that a parent has drawn and not used
-# yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
-cdef uint64_t process = 0
+# How often this process and its parents were forked. The masking keys that a parent has drawn and
+# not used yet are its own: a child that used them too would repeat them (RFC 6455 section 10.3).
+cdef uint64_t forks = 0
 
 
 def _count_fork():
-    global process
-    process += 1
+    global forks
+    forks += 1
 
 
 if hasattr(os, "register_at_fork"):
@@ -813,10 +814,10 @@ cdef class _Queue:
         if self._rest is None:
             self._first = None
         else:
-            self._advance()
+            self._move_up()
         return item
 
-    cdef int _advance(self) except -1:
+    cdef int _move_up(self) except -1:
         self._first = self._rest[self._taken]
         self._rest[self._taken] = None
         self._taken += 1
@@ -905,7 +906,7 @@ cdef class BaseConnection:
     cdef bint _outgoing_compressed
     cdef bytes _keys
     cdef Py_ssize_t _key_position
-    cdef uint64_t _keys_drawn_in
+    cdef uint64_t _keys_drawn_at
 
     def __cinit__(self):
         self._head_size = 2
@@ -1159,7 +1160,9 @@ cdef class BaseConnection:
             or length > self._max_message_size
         ):
             return None
-        return self._whole_message(first & 0x0F, data + begin - 4, begin, length)
+        return self._whole_message(
+            first & 0x0F, data if self._client else data + begin - 4, begin, length
+        )
 
     @cython.final
     cdef bint _read_head(self) except -1:
@@ -1484,8 +1487,10 @@ cdef class BaseConnection:
         """
         cdef Py_ssize_t begin = self._message_length
         cdef Py_ssize_t needed = begin + size
-        cdef Py_ssize_t capacity = max(2 * needed, <Py_ssize_t>SMALLEST_MESSAGE)
+        cdef Py_ssize_t capacity = needed
         if needed > self._message_capacity:
+            if needed <= NO_LIMIT // 2:
+                capacity = max(2 * needed, <Py_ssize_t>SMALLEST_MESSAGE)
             if self._fin and not self._compressed and <uint64_t>capacity > self._message_size:
                 capacity = <Py_ssize_t>self._message_size
             self._resize(capacity)
@@ -1754,19 +1759,22 @@ cdef class BaseConnection:
         """Compress the payload of a data frame, or return `None` if it goes as it is."""
         cdef object deflate = self._deflate
         cdef bint wanted
+        cdef bytes compressed
         if opcode == CONTINUATION:
             wanted = self._outgoing_compressed
         elif compress is None:
             wanted = not final or PyBytes_GET_SIZE(payload) >= <Py_ssize_t>deflate.threshold
         else:
             wanted = compress
-        wanted = wanted and deflate.can_compress
-        self._outgoing_compressed = wanted and not final
-        if not wanted:
+        if not wanted or not deflate.can_compress:
+            self._outgoing_compressed = False
             return None
         if opcode != CONTINUATION and final:
-            return deflate.compress_whole(payload)
-        return deflate.deflate(payload, final)
+            compressed = deflate.compress_whole(payload)
+        else:
+            compressed = deflate.deflate(payload, final)
+        self._outgoing_compressed = not final
+        return compressed
 
     @cython.critical_section
     def _send_frame(self, int first, bytes payload not None):
@@ -1789,10 +1797,10 @@ cdef class BaseConnection:
             if self._state is not state:
                 raise faults.state_changed(state, self._state)
             return 0
-        if self._key_position == PyBytes_GET_SIZE(self._keys) or self._keys_drawn_in != process:
+        if self._key_position == PyBytes_GET_SIZE(self._keys) or self._keys_drawn_at != forks:
             self._keys = os.urandom(4 * KEYS_IN_POOL)
             self._key_position = 0
-            self._keys_drawn_in = process
+            self._keys_drawn_at = forks
         memcpy(key, PyBytes_AS_STRING(self._keys) + self._key_position, 4)
         self._key_position += 4
         return 0
@@ -1913,6 +1921,7 @@ cdef class _EventIterator:
     def __iter__(self):
         return self
 
+    @cython.critical_section
     def __next__(self):
         cdef BaseConnection connection = self._connection
         cdef object event
@@ -1934,6 +1943,7 @@ cdef class _OutputIterator:
     def __iter__(self):
         return self
 
+    @cython.critical_section
     def __next__(self):
         cdef BaseConnection connection = self._connection
         cdef object output

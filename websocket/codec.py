@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import NoReturn
 
@@ -122,7 +123,7 @@ class PerMessageDeflate:
             self._send_window = min(server_window, window_of(tuning.server_max_window_bits))
             receive_window = client_window
         self.can_compress = self._send_window >= SMALLEST_OWN_WINDOW
-        self.threshold = tuning.threshold or 0
+        self.threshold = min(tuning.threshold or 0, sys.maxsize)
         # Where zlib is told 8 it may take 9, so for 256 bytes more such peers are understood.
         self._receive_window = max(receive_window, 9)
         self._compressor: Compressor | None = None
@@ -174,11 +175,8 @@ class PerMessageDeflate:
         """
         compressor = self._compressor or self._new_compressor()
         compressed = self._compress_to_end(compressor, data)
-        if not self._send_fresh:
-            self._compressor = compressor
-        elif len(compressed) >= len(data):
-            return None
-        return compressed
+        self._compressor = None if self._send_fresh else compressor
+        return None if self._send_fresh and len(compressed) >= len(data) else compressed
 
     def deflate(self, data: Buffer, final: bool) -> bytes:
         """Compress the next piece of a message, so that the peer can inflate all of it.

@@ -348,7 +348,7 @@ def test_another_close_code_is_an_error_and_its_reason_forges_no_lines(
 
 
 def test_a_server_that_goes_without_a_word_is_an_error(ws: ModuleType, commands: Commands) -> None:
-    with one_visitor(lambda sock: accept(ws, sock).sock.close()) as port:
+    with one_visitor(lambda sock: accept(ws, sock).end()) as port:
         finished = commands.run("client", f"ws://127.0.0.1:{port}")
     assert finished.status == 1
     assert finished.err.splitlines()[1:] == [

@@ -395,6 +395,12 @@ def test_an_element_is_found_over_all_lines_in_any_case() -> None:
     assert not has_element([], "upgrade")
 
 
+def test_only_ascii_letters_have_another_case() -> None:
+    for values in (["websoc\u212aet"], ["é", "websoc\u212aet"]):
+        assert not has_element(values, "websocket")
+    assert has_element(["é", "WebSocket"], "websocket")
+
+
 @pytest.mark.rule("R99", "R106")
 @pytest.mark.parametrize(
     "host",

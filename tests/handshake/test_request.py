@@ -182,6 +182,7 @@ def test_what_a_uri_may_not_hold_is_refused_in_the_target(prefix: str, bad: str)
     [
         *(("http://a/", "b"), ("http://a:80/", "a"), ("http://a/", "a:80"), ("https://a:443", "a")),
         *(("http://user@a/", "a"), ("http://a /", "a"), ("http://é/", "a")),
+        ("http://\u212aelvin/", "kelvin"),
     ],
 )
 def test_an_absolute_target_must_name_the_host(path: str, host: str) -> None:

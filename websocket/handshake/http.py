@@ -140,9 +140,13 @@ class HeadParser(Generic[StartLine]):
     def _parse_at_once(self, allowed: int) -> bool:
         """Read a head in which nothing is wrong and of which nothing is missing, as most are.
 
-        Which of several faults comes first, or what is still to come, is seen line by line.
+        Which of several faults comes first, or what is still to come, is seen line by line. A start
+        line that is nothing but well-formed raises the same error from here.
         """
-        size = self._buffer.find(b"\r\n\r\n", 0, allowed) + 4
+        end = self._buffer.find(b"\r\n\r\n", 0, allowed)
+        if end < 0:
+            return False
+        size = end + 4
         if self._buffer.count(b"\r\n", 0, size) > MAX_FIELDS + 2:
             return False
         try:
@@ -285,9 +289,12 @@ def has_element(values: Sequence[str], wanted: str) -> bool:
         values: the values of all fields of one name.
         wanted: the element, in lower case.
     """
-    if len(values) == 1 and values[0].lower() == wanted:
-        return True
-    return any(element.lower() == wanted for element in split_list(", ".join(values)))
+    text = ", ".join(values)
+    # The Kelvin sign is a k in lower case, but in no protocol.
+    if not text.isascii():
+        return any(element.isascii() and element.lower() == wanted for element in split_list(text))
+    text = text.lower()
+    return text == wanted or wanted in split_list(text)
 
 
 def is_host(text: str) -> bool:

@@ -50,7 +50,7 @@ _RESERVED = frozenset(
     )
 )
 
-_ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)", re.IGNORECASE | re.ASCII)
 # RFC 3986 section 3.3 and 3.4, without the encoded NUL that ends a string early in some servers.
 _PATH_AND_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%(?!00)[0-9A-Fa-f]{2})*")
 # 16 bytes leave four bits of the last character unused, which must be zero (RFC 4648 section 3.5).
@@ -149,7 +149,7 @@ class HandshakeRequest(Value):
         target = self.path
         absolute = _ABSOLUTE.match(target)
         if absolute is not None:
-            if absolute[1].lower() != self.host.lower():
+            if not absolute[1].isascii() or absolute[1].lower() != self.host.lower():
                 raise LocalProtocolError(
                     f"the target {target!r} names another authority than the host {self.host!r}"
                 )
