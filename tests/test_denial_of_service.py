@@ -194,7 +194,8 @@ def test_endless_head_is_read_no_further_than_the_limits(ws: ModuleType, name: s
         assert isinstance(side.failure(events), ws.LimitExceeded)
         return calls
 
-    assert calls_for(20 * enough) <= calls_for(enough)
+    # PyPy makes a few calls of its own, when it likes.
+    assert calls_for(20 * enough) <= 1.05 * calls_for(enough)
 
 
 @pytest.mark.rule("1.1 opening timeout")
@@ -361,7 +362,7 @@ def test_unsolicited_pong_is_compared_with_1024_pings_at_most(ws: ModuleType, ro
     few = calls_with(1)
     most = calls_with(1024)
     assert most < few + 3 * 1024
-    assert calls_with(1024) == most
+    assert calls_with(1024) <= 1.05 * most
     assert side.raw() == []
 
 
@@ -544,7 +545,7 @@ def reading_calls(ws: ModuleType, fields: list[tuple[str, str]], **options: Any)
 def test_thousands_of_headers_cost_no_more_than_a_hundred(ws: ModuleType) -> None:
     hundred, _ = reading_calls(ws, [(f"A{number}", "b") for number in range(100)])
     many, side = reading_calls(ws, [(f"A{number}", "b") for number in range(20_000)])
-    assert many <= hundred
+    assert many <= 1.05 * hundred
     assert side.raw()[0] == ANSWERS[431]
 
 
