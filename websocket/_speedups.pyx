@@ -1921,16 +1921,19 @@ cdef class _EventIterator:
     def __iter__(self):
         return self
 
-    @cython.critical_section
     def __next__(self):
-        cdef BaseConnection connection = self._connection
+        # Raised inside a critical section, StopIteration would be made in full each time.
+        cdef BaseConnection connection
         cdef object event
+        with cython.critical_section(self):
+            connection = self._connection
         if connection is None:
             raise StopIteration
         with cython.critical_section(connection):
             event = connection._poll_event()
         if event is None:
-            self._connection = None
+            with cython.critical_section(self):
+                self._connection = None
             raise StopIteration
         return event
 
@@ -1943,15 +1946,18 @@ cdef class _OutputIterator:
     def __iter__(self):
         return self
 
-    @cython.critical_section
     def __next__(self):
-        cdef BaseConnection connection = self._connection
+        # Raised inside a critical section, StopIteration would be made in full each time.
+        cdef BaseConnection connection
         cdef object output
+        with cython.critical_section(self):
+            connection = self._connection
         if connection is None:
             raise StopIteration
         with cython.critical_section(connection):
             output = connection._poll_output()
         if output is None:
-            self._connection = None
+            with cython.critical_section(self):
+                self._connection = None
             raise StopIteration
         return output
