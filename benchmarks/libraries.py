@@ -7,6 +7,7 @@ have shaken hands before that, unless the handshake is the work.
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -125,8 +126,9 @@ class ThisLibrary(Library):
         send_data = self.ws.SendData
         feeds = work.feeds
 
-        def run() -> list[bytes]:
-            sent = []
+        def run() -> tuple[int, deque[bytes]]:
+            size = 0
+            sent = deque(maxlen=work.kept)
             for data in feeds:
                 connection.feed_recv_buf(data)
                 for event in connection.events():
@@ -136,8 +138,9 @@ class ThisLibrary(Library):
                         connection.send_binary(event.data)
                 for output in connection.outputs():
                     if isinstance(output, send_data):
+                        size += len(output.data)
                         sent.append(output.data)
-            return sent
+            return size, sent
 
         return run
 
@@ -241,8 +244,9 @@ class Websockets(Library):
         text, binary = self.opcodes.TEXT, self.opcodes.BINARY
         feeds = work.feeds
 
-        def run() -> list[bytes]:
-            sent = []
+        def run() -> tuple[int, deque[bytes]]:
+            size = 0
+            sent = deque(maxlen=work.kept)
             for data in feeds:
                 connection.receive_data(data)
                 for frame in connection.events_received():
@@ -251,8 +255,9 @@ class Websockets(Library):
                     elif frame.opcode is binary:
                         connection.send_binary(frame.data)
                 for output in connection.data_to_send():
+                    size += len(output)
                     sent.append(output)
-            return sent
+            return size, sent
 
         return run
 
@@ -350,14 +355,17 @@ class Wsproto(Library):
         message = self.events.Message
         feeds = work.feeds
 
-        def run() -> list[bytes]:
-            sent = []
+        def run() -> tuple[int, deque[bytes]]:
+            size = 0
+            sent = deque(maxlen=work.kept)
             for data in feeds:
                 connection.receive_data(data)
                 for event in connection.events():
                     if isinstance(event, message):
-                        sent.append(connection.send(message(data=event.data)))
-            return sent
+                        output = connection.send(message(data=event.data))
+                        size += len(output)
+                        sent.append(output)
+            return size, sent
 
         return run
 

@@ -160,8 +160,10 @@ def test_work_that_was_not_done_is_noticed(module: Any) -> None:
     undone = [
         (receive, work.Received(receive.count - 1, receive.payloads[-1])),
         (receive, work.Received(receive.count, receive.payloads[-1][:-1])),
-        (echo, [echo.answer[:-1]]),
-        (work.COMPRESSED[0], [work.COMPRESSED[0].answer]),
+        (echo, (len(echo.answer) - 1, [echo.answer[-100:]])),
+        (echo, (len(echo.answer), [echo.answer[-100:-1]])),
+        (echo, (len(echo.answer), [])),
+        (work.COMPRESSED[0], (len(work.COMPRESSED[0].answer), [work.COMPRESSED[0].answer])),
         (send, work.Sent(0, send.feeds[0])),
         (send, work.Sent(len(send.answer) + 4 * send.count, send.feeds[0][:-1] + b"?")),
         (accept, work.Sent(0, b"HTTP/1.1 400 Bad Request\r\n\r\n")),
