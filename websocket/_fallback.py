@@ -81,7 +81,7 @@ def _xor_table(octet: int) -> bytes:
 
 
 def _mask(data: bytes | bytearray | memoryview, key: bytes) -> bytes | bytearray:
-    """Return the masked data, which nobody else holds; as `bytes` if a copy must cost nothing."""
+    """Return the data masked: short data as `bytes`, long as a `bytearray` nobody else holds."""
     size = len(data)
     if size <= INTEGER_MASK_SIZE:
         repeated = key * (size // 4) + key[: size % 4]
@@ -1089,6 +1089,7 @@ class BaseConnection:
                 or the text is not encodable or not UTF-8.
             TypeError: if `text` is neither `str` nor bytes-like.
         """
+        # The call that tells what is wrong is made only where something is: calls cost time.
         if self._state is not CONNECTED or self._outgoing != CONTINUATION:
             self._check_sendable("send_text")
         payload, tail = self._text_payload(text, b"", final)

@@ -1333,10 +1333,7 @@ cdef class BaseConnection:
             elif self._complete and self._message_length == 0:
                 opcode = self._message_opcode
                 self._end_message()
-                if opcode == BINARY:
-                    return _new_binary(piece)
-                event = self._decode_text(_octets(piece), PyBytes_GET_SIZE(piece))
-                return None if event is None else _new_text(event)
+                return self._message_of(opcode, piece)
             elif piece and not self._append(piece):
                 return None
             elif self._complete:
@@ -1565,9 +1562,16 @@ cdef class BaseConnection:
                 self._resize(self._message_length)
             message = <bytes>self._message
         self._end_message()
+        return self._message_of(opcode, message)
+
+    @cython.final
+    cdef object _message_of(self, int opcode, bytes payload):
+        """Make the message of a payload; `None` if it is not UTF-8 and the connection has failed."""
+        cdef object text
         if opcode == BINARY:
-            return _new_binary(message)
-        return _new_text(_decode_utf8(_octets(message), PyBytes_GET_SIZE(message)))
+            return _new_binary(payload)
+        text = self._decode_text(_octets(payload), PyBytes_GET_SIZE(payload))
+        return None if text is None else _new_text(text)
 
     @cython.final
     cdef int _end_message(self) except -1:

@@ -42,10 +42,7 @@ def check_strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(values, (str, bytes)):
         raise TypeError(f"{name} must be a list of str, not {values!r}")
-    strings = tuple(values)
-    for value in strings:
-        check_string(f"each of {name}", value)
-    return strings
+    return tuple(check_string(f"each of {name}", value) for value in values)
 
 
 def check_seconds(name: str, value: float | None) -> float | None:

@@ -173,9 +173,7 @@ class PerMessageDeflate:
         Raises:
             LocalProtocolError: if our window would have to be 8 bits.
         """
-        compressor = self._compressor or self._new_compressor()
-        compressed = self._compress_to_end(compressor, data)
-        self._compressor = None if self._send_fresh else compressor
+        compressed = self.deflate(data, True)
         return None if self._send_fresh and len(compressed) >= len(data) else compressed
 
     def deflate(self, data: Buffer, final: bool) -> bytes:
@@ -260,8 +258,7 @@ class PerMessageDeflate:
             LimitExceeded: if it is larger; one byte more than allowed is inflated at most.
             RemoteProtocolError: if it has more than 1,024 final blocks.
         """
-        self.feed(data)
-        self.end()
+        self.feed(data, True)
         message: list[bytes] = []
         size = 0
         while True:

@@ -33,8 +33,6 @@ class Headers(tuple[tuple[str, str], ...]):
         """
         if isinstance(pairs, Headers):
             return pairs
-        if pairs == ():
-            return cls._unchecked(())
         if isinstance(pairs, (str, bytes)):
             raise TypeError(f"headers must be pairs of name and value, not {pairs!r}")
         checked = []

@@ -21,6 +21,8 @@ from websocket.handshake.http import (
     parse_request_line,
     parse_status_line,
 )
+from websocket.handshake.request import HandshakeRequest
+from websocket.handshake.response import build_acceptance, build_refusal
 from websocket.headers import Headers
 
 Outcome = tuple[str, ...]
@@ -494,3 +496,28 @@ def test_reserved_names_are_found_in_any_case() -> None:
     check_reserved(Headers([("Hosts", "a")]), frozenset(["host"]))
     with pytest.raises(LocalProtocolError, match="'hOST'"):
         check_reserved(Headers([("A", "1"), ("hOST", "a")]), frozenset(["host"]))
+
+
+class Odd(str):
+    """Formats itself otherwise than it reads, as members of some enumerations do."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "odd\r\n"
+
+    def __format__(self, _: str) -> str:
+        return "odd\r\n"
+
+
+def test_what_is_written_is_what_was_checked() -> None:
+    odd = Odd("a")
+    fields = {"origin": odd, "protocols": [odd], "extensions": [odd], "headers": [(odd, odd)]}
+    request = HandshakeRequest(Odd("/a"), odd, **fields).build(b"the sample nonce")
+    refusal = build_refusal(400, odd, [(odd, odd)])
+    acceptance = build_acceptance("key", odd, [odd], [(odd, odd)])
+    for head in (request, refusal, acceptance):
+        assert b"odd" not in head
+        assert b"\r\na: a\r\n" in head
+    assert request.startswith(b"GET /a HTTP/1.1\r\nHost: a\r\n")
+    assert refusal.startswith(b"HTTP/1.1 400 a\r\n")

@@ -289,11 +289,8 @@ def has_element(values: Sequence[str], wanted: str) -> bool:
         values: the values of all fields of one name.
         wanted: the element, in lower case.
     """
-    text = ", ".join(values)
-    # The Kelvin sign is a k in lower case, but in no protocol.
-    if not text.isascii():
-        return any(element.isascii() and element.lower() == wanted for element in split_list(text))
-    text = text.lower()
+    # As octets, of which only ASCII letters have another case: the Kelvin sign is no k.
+    text = ", ".join(values).encode().lower().decode()
     return text == wanted or wanted in split_list(text)
 
 
@@ -330,7 +327,8 @@ def build_head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:
     for name, value in fields:
         if not is_token(name):
             raise LocalProtocolError(f"the header name {name!r} is not a token")
-        lines.append(f"{name}: {check_value(f'header {name!r}', value)}")
+        # Joined, not formatted: a subclass of `str`, an Enum say, may format itself otherwise.
+        lines.append(": ".join((name, check_value(f"header {name!r}", value))))
     lines.append("\r\n")
     return "\r\n".join(lines).encode()
 

@@ -123,13 +123,15 @@ class HandshakeRequest(Value):
                 "an IPv6 address goes in brackets"
             )
         self._check_target()
-        start = (
-            f"GET {self.path} HTTP/1.1\r\n"
-            f"Host: {self.host}\r\n"
-            "Upgrade: websocket\r\n"
-            "Connection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\n"
-            "Sec-WebSocket-Version: 13"
+        start = "\r\n".join(
+            (
+                " ".join(("GET", self.path, "HTTP/1.1")),
+                ": ".join(("Host", self.host)),
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                f"Sec-WebSocket-Key: {key}",
+                "Sec-WebSocket-Version: 13",
+            )
         )
         fields = []
         reserved = _RESERVED
@@ -321,7 +323,7 @@ def _judge_http(method: str, target: str, fields: dict[str, list[str]]) -> Hands
     """Judge what RFC 6455 section 4.2.1 asks of a request as HTTP, items 1 and 2."""
     if method != "GET":
         return InvalidHandshake(f"the method is {method!r}, not 'GET'", status=405)
-    absolute = _ABSOLUTE.match(target)
+    absolute = None if target.startswith("/") else _ABSOLUTE.match(target)
     if absolute is None and not target.startswith("/"):
         return InvalidHandshake(
             f"the target {target!r} begins neither with '/' nor with http:// or https://"

@@ -401,7 +401,7 @@ def build_refusal(
         # RFC 9110 section 8.6: none with 204; with 304 it would speak of another response.
         fields.append(("Content-Length", str(len(body))))
     words = check_value("reason phrase", reason or _standard_phrase(status))
-    head = build_head(f"HTTP/1.1 {int(status)} {words}", fields)
+    head = build_head(" ".join(("HTTP/1.1", str(int(status)), words)), fields)
     return head if head_only else head + body
 
 
